@@ -1,0 +1,1 @@
+"""Prune PyTorch networks by any technique, keep the evidence, ship the best."""

@@ -1,0 +1,1 @@
+"""Bytes on disk: written whole or not at all, and sealed with a digest over every byte."""

@@ -1,0 +1,221 @@
+"""Safetensors files with a digest over every byte of the file.
+
+A sealed file is an ordinary safetensors file: any reader opens it. Its metadata hold a SHA-256 taken over the
+whole file with the digest's own 64 characters set to zero, so no byte can change unnoticed, the header
+included. The digest detects damage; it does not prove who wrote the file.
+
+Layout: https://huggingface.co/docs/safetensors, "Format".
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from prunus.errors import CorruptFileError, FileFormatError
+
+BITS = {
+    "BOOL": 8, "U8": 8, "I8": 8, "F8_E4M3": 8, "F8_E5M2": 8,
+    "I16": 16, "U16": 16, "F16": 16, "BF16": 16,
+    "I32": 32, "U32": 32, "F32": 32,
+    "I64": 64, "U64": 64, "F64": 64,
+    "C64": 64,
+}  # fmt: skip
+LARGEST_HEADER = 100_000_000  # bytes; the limit of the safetensors reference reader
+_KIND, _VERSION, _DIGEST = "prunus.kind", "prunus.version", "prunus.sha256"
+_BLANK = "0" * 64
+
+
+@dataclass(frozen=True)
+class RawTensor:
+    """A tensor as bytes.
+
+    Attributes:
+        dtype: name in the safetensors format, such as ``"F32"``.
+        shape: its sizes.
+        data: its elements, row-major, little-endian.
+    """
+
+    dtype: str
+    shape: tuple[int, ...]
+    data: bytes | memoryview
+
+
+@dataclass(frozen=True)
+class Sealed:
+    """What a sealed file holds.
+
+    Attributes:
+        tensors: name → tensor.
+        metadata: the writer's own text → text, without the seal.
+        version: format version of the file's kind.
+    """
+
+    tensors: dict[str, RawTensor]
+    metadata: dict[str, str]
+    version: int
+
+
+def seal(kind: str, version: int, tensors: Mapping[str, RawTensor], metadata: Mapping[str, str]) -> bytes:
+    """The bytes of a sealed file; equal content gives equal bytes.
+
+    Args:
+        kind: what the file is, such as ``"masks"``; asked for again when it is opened.
+        version: version of that kind's layout.
+        tensors: name → tensor; stored widest dtype first, then by name, so that each is aligned.
+        metadata: text → text, stored beside the seal.
+    """
+    names = sorted(tensors, key=lambda name: (-BITS[tensors[name].dtype], name))
+    header: dict[str, object] = {
+        "__metadata__": {
+            **dict(sorted(metadata.items())),
+            _KIND: kind,
+            _VERSION: str(version),
+            _DIGEST: _BLANK,
+        }
+    }
+    offset = 0
+    for name in names:
+        tensor = tensors[name]
+        end = offset + len(tensor.data)
+        header[name] = {"dtype": tensor.dtype, "shape": list(tensor.shape), "data_offsets": [offset, end]}
+        offset = end
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (-len(text) % 8)
+    head = len(text).to_bytes(8, "little") + text
+    blank = b"".join([head, *(bytes(tensors[name].data) for name in names)])
+    digest = hashlib.sha256(blank).hexdigest().encode()
+    place = _digest_place(head)
+    return blank[:place] + digest + blank[place + 64 :]
+
+
+def unseal(data: bytes, kind: str, newest_version: int) -> Sealed:
+    """Open the bytes of a sealed file, after checking the digest and every length.
+
+    Raises:
+        FileFormatError: not a sealed file of this kind, or written by a later version.
+        CorruptFileError: truncated, or any byte has changed.
+    """
+    header, body = split_header(data)
+    metadata = header.get("__metadata__")
+    if not isinstance(metadata, dict) or _KIND not in metadata:
+        raise FileFormatError(f"not a prunus {kind} file: it carries no prunus metadata")
+    _check_digest(data, metadata)
+    if metadata[_KIND] != kind:
+        raise FileFormatError(f"expected a prunus {kind} file, got a prunus {metadata[_KIND]} file")
+    version = metadata.get(_VERSION, "")
+    if not version.isdecimal():
+        raise FileFormatError(f"the {kind} file's version is {version!r}, not a number")
+    if int(version) > newest_version:
+        raise FileFormatError(
+            f"the {kind} file has format version {version}, this prunus reads up to {newest_version}: update prunus"
+        )
+    own = {key: value for key, value in metadata.items() if key not in (_KIND, _VERSION, _DIGEST)}
+    return Sealed(raw_tensors(header, body), own, int(version))
+
+
+def read_file(path: Path | str) -> bytes:
+    """The bytes of a file that a user named.
+
+    Raises:
+        FileFormatError: there is no such file, or it cannot be read.
+    """
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise FileFormatError(f"cannot read {path}: {error.strerror or error}") from error
+
+
+def split_header(data: bytes) -> tuple[dict[str, dict], memoryview]:
+    """The JSON header of safetensors bytes, and the bytes of the tensors behind it.
+
+    Raises:
+        CorruptFileError: the header is cut off or is not the JSON object it must be.
+    """
+    if len(data) < 8:
+        raise CorruptFileError(f"truncated: {len(data)} bytes are too few for a safetensors file")
+    length = int.from_bytes(data[:8], "little")
+    if length > LARGEST_HEADER or 8 + length > len(data):
+        raise CorruptFileError(
+            f"truncated or not safetensors: a header of {length} bytes in a file of {len(data)}"
+        )
+    try:
+        header = json.loads(data[8 : 8 + length].decode(), object_pairs_hook=_unique)
+    except (ValueError, RecursionError) as error:
+        raise CorruptFileError(f"the safetensors header cannot be read: {error}") from error
+    if not isinstance(header, dict) or not all(isinstance(value, dict) for value in header.values()):
+        raise CorruptFileError("the safetensors header is not an object of objects")
+    if not all(isinstance(value, str) for value in header.get("__metadata__", {}).values()):
+        raise CorruptFileError("the safetensors metadata are not text")
+    return header, memoryview(data)[8 + length :]
+
+
+def raw_tensors(header: Mapping[str, dict], body: memoryview) -> dict[str, RawTensor]:
+    """The tensors that a header describes, each checked to lie in ``body`` and to leave no byte of it over.
+
+    Raises:
+        CorruptFileError: a dtype, shape or offset is impossible.
+    """
+    found = {}
+    spans = []
+    for name, entry in header.items():
+        if name == "__metadata__":
+            continue
+        tensor, span = _raw_tensor(name, entry, body)
+        found[name] = tensor
+        spans.append(span)
+    end = 0
+    for begin, stop in sorted(spans):
+        if begin != end:
+            raise CorruptFileError(f"tensors overlap or leave a gap at byte {min(begin, end)}")
+        end = stop
+    if end != len(body):
+        raise CorruptFileError(f"the tensors end at byte {end}, the file at byte {len(body)}")
+    return found
+
+
+def _raw_tensor(name: str, entry: dict, body: memoryview) -> tuple[RawTensor, tuple[int, int]]:
+    dtype, shape, offsets = entry.get("dtype"), entry.get("shape"), entry.get("data_offsets")
+    if dtype not in BITS:
+        raise CorruptFileError(f"tensor {name!r} has the unknown dtype {dtype!r}")
+    if not _sizes(shape) or not _sizes(offsets) or len(offsets) != 2:
+        raise CorruptFileError(f"tensor {name!r} has an impossible shape or place: {shape}, {offsets}")
+    begin, end = offsets
+    if not begin <= end <= len(body) or (end - begin) * 8 != math.prod(shape) * BITS[dtype]:
+        raise CorruptFileError(f"tensor {name!r} of shape {shape} does not fit its place {offsets}")
+    return RawTensor(dtype, tuple(shape), body[begin:end]), (begin, end)
+
+
+def _sizes(values: object) -> bool:
+    return isinstance(values, list) and all(type(value) is int and value >= 0 for value in values)
+
+
+def _check_digest(data: bytes, metadata: Mapping[str, str]) -> None:
+    stated = metadata.get(_DIGEST, "")
+    place = _digest_place(data[: 8 + int.from_bytes(data[:8], "little")])
+    if len(stated) != 64 or place < 0 or data[place : place + 64] != stated.encode():
+        raise CorruptFileError("the file carries no readable digest")
+    hasher = hashlib.sha256(data[:place])
+    hasher.update(_BLANK.encode())
+    hasher.update(memoryview(data)[place + 64 :])
+    if hasher.hexdigest() != stated:
+        raise CorruptFileError(
+            "the digest does not match: the file has been changed or damaged since it was written"
+        )
+
+
+def _digest_place(head: bytes) -> int:
+    marker = f'"{_DIGEST}":"'.encode()
+    place = head.rfind(marker)
+    return place + len(marker) if place >= 0 else -1
+
+
+def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a key stands twice")
+    return found

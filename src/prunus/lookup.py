@@ -1,0 +1,140 @@
+"""Tables of named things, open to plug-ins, and lazy attributes for packages.
+
+A table says where an entry lives (``"package.module:attribute"``) instead of importing it, so that listing
+and checking names costs nothing and only what is used is imported.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from importlib.metadata import entry_points
+from typing import Any
+
+from prunus.errors import ArgumentError, UnknownNameError
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One line of a table.
+
+    Attributes:
+        target: where the thing lives, ``"package.module:attribute"``.
+        summary: what it is, in one sentence.
+        needs: what it must be given beyond the model: ``"batches"``, ``"initial"`` …
+        source: the paper and equation it implements.
+    """
+
+    target: str
+    summary: str = ""
+    needs: tuple[str, ...] = ()
+    source: str = ""
+
+    def load(self) -> Any:
+        """The thing itself, imported now."""
+        return import_target(self.target)
+
+
+class Table(Mapping[str, Entry]):
+    """Named entries of one kind: those of prunus, then those that installed packages declare.
+
+    A package adds an entry by an entry point in ``group``; it cannot replace one that exists.
+    """
+
+    def __init__(self, kind: str, entries: Mapping[str, Entry], group: str | None = None) -> None:
+        self.kind = kind
+        self._entries = dict(entries)
+        self._group = group
+        self._plugins_read = group is None
+
+    def __getitem__(self, name: str) -> Entry:
+        entries = self._all()
+        if name not in entries:
+            raise UnknownNameError(unknown_name(self.kind, name, entries))
+        return entries[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._all()
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._all())
+
+    def __len__(self) -> int:
+        return len(self._all())
+
+    def resolve(self, name: str) -> Any:
+        """The thing called ``name``: an entry of the table, or a user's own ``"package.module:attribute"``.
+
+        Raises:
+            UnknownNameError: there is no such entry; the message lists them and names the nearest.
+            ArgumentError: the user's module or attribute cannot be imported.
+        """
+        return import_target(name) if ":" in name and name not in self._entries else self[name].load()
+
+    def _all(self) -> dict[str, Entry]:
+        if not self._plugins_read:
+            self._plugins_read = True
+            for point in entry_points(group=self._group or ""):
+                if point.name in self._entries:
+                    raise ArgumentError(
+                        f"the {self.kind} {point.name!r} is declared twice: as {self._entries[point.name].target} "
+                        f"and by the entry point {point.value}; a plug-in needs a name of its own"
+                    )
+                self._entries[point.name] = Entry(point.value, summary=f"plug-in from {point.value}")
+        return self._entries
+
+
+def unknown_name(kind: str, name: str, known: Mapping[str, Any]) -> str:
+    """The sentence for a name that is not known: what came, what there is, what was perhaps meant."""
+    nearest = difflib.get_close_matches(name, known, n=1)
+    hint = f"; did you mean {nearest[0]!r}?" if nearest else ""
+    return f"no {kind} is named {name!r}: there are {', '.join(sorted(known))}{hint}"
+
+
+def import_target(target: str) -> Any:
+    """Import ``"package.module:attribute"``.
+
+    Raises:
+        ArgumentError: the text is not of that form, or there is no such module or attribute. An error inside
+            the module itself passes through unchanged.
+    """
+    module_name, _, attribute = target.partition(":")
+    if not module_name or not attribute:
+        raise ArgumentError(f"expected 'package.module:attribute', got {target!r}")
+    try:
+        module = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        if error.name is None or not (module_name == error.name or module_name.startswith(error.name + ".")):
+            raise
+        raise ArgumentError(
+            f"cannot import {module_name!r} of {target!r}: there is no such module on the import path"
+        ) from error
+    if not hasattr(module, attribute):
+        raise ArgumentError(
+            unknown_name(
+                f"attribute of {module_name}",
+                attribute,
+                {name: None for name in vars(module) if name[0] != "_"},
+            )
+        )
+    return getattr(module, attribute)
+
+
+def lazy_attributes(package: str, targets: Mapping[str, str]) -> Callable[[str], Any]:
+    """A module's ``__getattr__`` that imports an attribute when it is first asked for.
+
+    Args:
+        package: the module's ``__name__``.
+        targets: attribute → module that defines it.
+    """
+
+    def load(name: str) -> Any:
+        if name not in targets:
+            raise AttributeError(f"module {package!r} has no attribute {name!r}")
+        value = getattr(importlib.import_module(targets[name]), name)
+        setattr(importlib.import_module(package), name, value)
+        return value
+
+    return load
