@@ -140,9 +140,7 @@ def split_header(data: bytes) -> tuple[dict[str, dict], memoryview]:
         raise CorruptFileError(f"truncated: {len(data)} bytes are too few for a safetensors file")
     length = int.from_bytes(data[:8], "little")
     if length > LARGEST_HEADER or 8 + length > len(data):
-        raise CorruptFileError(
-            f"truncated or not safetensors: a header of {length} bytes in a file of {len(data)}"
-        )
+        raise CorruptFileError(f"truncated or not safetensors: a header of {length} bytes in a file of {len(data)}")
     try:
         header = json.loads(data[8 : 8 + length].decode(), object_pairs_hook=_unique)
     except (ValueError, RecursionError) as error:
@@ -179,19 +177,21 @@ def raw_tensors(header: Mapping[str, dict], body: memoryview) -> dict[str, RawTe
 
 
 def _raw_tensor(name: str, entry: dict, body: memoryview) -> tuple[RawTensor, tuple[int, int]]:
-    dtype, shape, offsets = entry.get("dtype"), entry.get("shape"), entry.get("data_offsets")
+    dtype, shape, offsets = entry.get("dtype"), _sizes(entry.get("shape")), _sizes(entry.get("data_offsets"))
     if dtype not in BITS:
         raise CorruptFileError(f"tensor {name!r} has the unknown dtype {dtype!r}")
-    if not _sizes(shape) or not _sizes(offsets) or len(offsets) != 2:
-        raise CorruptFileError(f"tensor {name!r} has an impossible shape or place: {shape}, {offsets}")
+    if shape is None or offsets is None or len(offsets) != 2:
+        raise CorruptFileError(f"tensor {name!r} has no readable shape or place")
     begin, end = offsets
     if not begin <= end <= len(body) or (end - begin) * 8 != math.prod(shape) * BITS[dtype]:
         raise CorruptFileError(f"tensor {name!r} of shape {shape} does not fit its place {offsets}")
-    return RawTensor(dtype, tuple(shape), body[begin:end]), (begin, end)
+    return RawTensor(dtype, shape, body[begin:end]), (begin, end)
 
 
-def _sizes(values: object) -> bool:
-    return isinstance(values, list) and all(type(value) is int and value >= 0 for value in values)
+def _sizes(values: object) -> tuple[int, ...] | None:
+    if isinstance(values, list) and all(type(value) is int and value >= 0 for value in values):
+        return tuple(values)
+    return None
 
 
 def _check_digest(data: bytes, metadata: Mapping[str, str]) -> None:
@@ -203,9 +203,7 @@ def _check_digest(data: bytes, metadata: Mapping[str, str]) -> None:
     hasher.update(_BLANK.encode())
     hasher.update(memoryview(data)[place + 64 :])
     if hasher.hexdigest() != stated:
-        raise CorruptFileError(
-            "the digest does not match: the file has been changed or damaged since it was written"
-        )
+        raise CorruptFileError("the digest does not match: the file has been changed or damaged since it was written")
 
 
 def _digest_place(head: bytes) -> int:

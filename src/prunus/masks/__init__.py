@@ -1,0 +1,1 @@
+"""Which weights stay: masks as values, which parameters they may cover, holding them during training."""
