@@ -1,0 +1,214 @@
+"""What the history records, as plain values that go to JSON and back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+SCHEMA = 1  # version of these records; history/migrations.py brings older ones here
+
+
+@dataclass(frozen=True)
+class ClassOutcome:
+    """How one class, or one group, fared.
+
+    Attributes:
+        name: of the class or group.
+        count: examples of it in the split.
+        correct: how many of them were predicted right.
+    """
+
+    name: str
+    count: int
+    correct: int
+
+    @property
+    def accuracy(self) -> float:
+        """Fraction predicted right, in [0, 1]."""
+        return self.correct / self.count
+
+
+@dataclass(frozen=True)
+class SplitOutcome:
+    """How a model fared on one split of the data.
+
+    Attributes:
+        loss: mean loss per example.
+        accuracy: fraction predicted right, in [0, 1].
+        classes: outcome per class, in class order.
+        groups: outcome per group, empty where the data name none.
+    """
+
+    loss: float
+    accuracy: float
+    classes: tuple[ClassOutcome, ...]
+    groups: tuple[ClassOutcome, ...] = ()
+
+    @property
+    def worst_class_accuracy(self) -> float:
+        """Accuracy of the class that fared worst."""
+        return min(outcome.accuracy for outcome in self.classes)
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a model costs.
+
+    Attributes:
+        parameters: number of parameters.
+        nonzero_parameters: of these, not zero.
+        effective_parameters: of these, on some path from the input to the output; None where that is undefined.
+        flops: floating-point operations of one example through the dense network (a multiply-add counts 2).
+        effective_flops: of these, those whose weight is not zero.
+        size_bytes: of the packed file.
+        dense_size_bytes: of the plain safetensors file.
+    """
+
+    parameters: int
+    nonzero_parameters: int
+    effective_parameters: int | None
+    flops: int
+    effective_flops: int
+    size_bytes: int
+    dense_size_bytes: int
+
+
+@dataclass(frozen=True)
+class TensorCount:
+    """How much of one masked tensor was kept."""
+
+    shape: tuple[int, ...]
+    kept: int
+    total: int
+
+    @property
+    def sparsity(self) -> float:
+        """Fraction removed, in [0, 1)."""
+        return 1 - self.kept / self.total
+
+
+@dataclass(frozen=True)
+class Pruning:
+    """One pruning step, as it was asked for and as it came out.
+
+    Attributes:
+        criterion, pattern, scope, schedule: names of the technique's parts; a global step is recorded as global.
+        position: where in the schedule, such as round 3 of 6.
+        of: number of positions in the schedule.
+        requested_sparsity: asked, over all tensors in scope, in [0, 1).
+        sparsity: reached.
+        tensors: name → counts of every tensor in scope.
+        protected: tensors that the protection kept from being emptied.
+        seed: of the step's own random generator.
+    """
+
+    criterion: str
+    pattern: str
+    scope: str
+    schedule: str
+    position: int
+    of: int
+    requested_sparsity: float
+    sparsity: float
+    tensors: dict[str, TensorCount]
+    protected: tuple[str, ...]
+    seed: int
+
+
+@dataclass(frozen=True)
+class StateRecord:
+    """One state of a model: after initialisation, after training, or after a pruning step and its training.
+
+    Attributes:
+        id: digest of the run, the position and the parent; the same work has the same id.
+        run: id of the run it belongs to.
+        parent: id of the state it was made from, perhaps of another run; None for an initialisation.
+        kind: ``"initial"``, ``"trained"`` or ``"pruned"``.
+        position: 0, 1, 2 … in the order in which the run made them.
+        pruning: the step that made it, for a pruned state.
+        retraining: what happened to the kept weights: ``"finetune"``, ``"rewind"``, …; None where nothing was trained.
+        validation: outcome for choosing.
+        test: outcome for reporting.
+        cost: of the model.
+        weights: digest of the blob with its state dict, packed.
+        masks: digest of the blob with its masks; None where nothing is pruned.
+        training_loss: mean training loss of each epoch that led here.
+        created: UTC, ISO 8601.
+        seconds: that pruning, training and evaluation took.
+    """
+
+    id: str
+    run: str
+    parent: str | None
+    kind: str
+    position: int
+    pruning: Pruning | None
+    retraining: str | None
+    validation: SplitOutcome | None
+    test: SplitOutcome | None
+    cost: Cost | None
+    weights: str
+    masks: str | None
+    training_loss: tuple[float, ...]
+    created: str
+    seconds: float
+
+    @property
+    def sparsity(self) -> float:
+        """Reached sparsity over all tensors in scope; 0 where nothing is pruned."""
+        return self.pruning.sparsity if self.pruning else 0.0
+
+    @property
+    def requested_sparsity(self) -> float:
+        """Asked sparsity over all tensors in scope; 0 where nothing is pruned."""
+        return self.pruning.requested_sparsity if self.pruning else 0.0
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """One technique on one task with one seed.
+
+    Attributes:
+        id: digest of everything below that determines the result.
+        technique: its name, ``"dense"`` for the unpruned model.
+        settings: the technique's settings, resolved.
+        task: the task's settings, resolved; runs are comparable when these are equal.
+        training: the training's settings, resolved.
+        seed: the number that the recipe lists.
+        seeds: the seeds of ``init``, ``order`` and ``pruning``.
+        sparsities: targets asked for, in order.
+        states_planned: how many states the run has when it is complete.
+        created: UTC, ISO 8601.
+        environment: versions, CPU, threads of the machine that began it.
+    """
+
+    id: str
+    technique: str
+    settings: dict[str, Any]
+    task: dict[str, Any]
+    training: dict[str, Any]
+    seed: int
+    seeds: dict[str, int]
+    sparsities: tuple[float, ...]
+    states_planned: int
+    created: str
+    environment: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class ExperimentRecord:
+    """One recipe and the runs that answer it.
+
+    Attributes:
+        id: digest of the resolved recipe.
+        title: the question it asks.
+        recipe: the resolved recipe.
+        runs: ids of its runs, the dense ones first.
+        created: UTC, ISO 8601.
+    """
+
+    id: str
+    title: str
+    recipe: dict[str, Any]
+    runs: tuple[str, ...]
+    created: str
