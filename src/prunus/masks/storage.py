@@ -1,0 +1,62 @@
+"""Masks on disk: one bit a weight in a sealed safetensors file.
+
+Every mask is a tensor of dtype U8 that holds its packed bits; its shape stands in the metadata under ``shapes``.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from prunus.errors import CorruptFileError, FileFormatError
+from prunus.files.atomic import write_atomically
+from prunus.files.sealed import RawTensor, read_file, seal, unseal
+from prunus.masks.bits import pack_bits, unpack_bits
+from prunus.masks.masks import Masks
+
+KIND, VERSION = "masks", 1
+
+
+def masks_to_bytes(masks: Masks) -> bytes:
+    """The file's bytes; equal masks give equal bytes."""
+    packed = {name: pack_bits(mask) for name, mask in masks.items()}
+    shapes = {name: list(masks[name].shape) for name in sorted(masks)}
+    tensors = {name: RawTensor("U8", (len(bits),), bits) for name, bits in packed.items()}
+    return seal(KIND, VERSION, tensors, {"shapes": json.dumps(shapes)})
+
+
+def masks_from_bytes(data: bytes) -> Masks:
+    """The masks whose file has these bytes.
+
+    Raises:
+        FileFormatError: not a file of masks, or of a later version.
+        CorruptFileError: truncated, or a byte has changed.
+    """
+    sealed = unseal(data, KIND, VERSION)
+    try:
+        shapes = json.loads(sealed.metadata.get("shapes", ""))
+        named = {name: tuple(int(size) for size in shape) for name, shape in shapes.items()}
+    except (ValueError, TypeError, AttributeError) as error:
+        raise CorruptFileError(f"the shapes of the masks cannot be read: {error}") from error
+    if named.keys() != sealed.tensors.keys():
+        raise CorruptFileError("the masks and their shapes have different names")
+    if any(size < 1 for shape in named.values() for size in shape):
+        raise CorruptFileError("a mask has no element")
+    return Masks({name: unpack_bits(sealed.tensors[name].data, shape) for name, shape in named.items()})
+
+
+def save_masks(masks: Masks, path: Path | str) -> None:
+    """Write the file, whole or not at all.
+
+    Raises:
+        FileFormatError: it cannot be written.
+    """
+    try:
+        write_atomically(Path(path), masks_to_bytes(masks))
+    except OSError as error:
+        raise FileFormatError(f"cannot write the masks to {path}: {error.strerror or error}") from error
+
+
+def load_masks(path: Path | str) -> Masks:
+    """Read the file; see ``masks_from_bytes``."""
+    return masks_from_bytes(read_file(path))
