@@ -1,0 +1,22 @@
+"""Gradient × weight."""
+
+from __future__ import annotations
+
+from prunus.criteria.subject import Scores, Subject
+
+
+def gradient_weight(subject: Subject) -> Scores:
+    """First-order change of the loss when a weight is removed, as an absolute value: |w · ∂L/∂w|.
+
+    Gradients are means over all examples of ``subject.batches``.
+
+    Returns:
+        parameter name → tensor of the parameter's shape and dtype; higher stays.
+
+    Raises:
+        ArgumentError: there are no batches.
+
+    Source: Blalock et al. 2020, section 7.1, "gradient magnitude pruning" (arXiv:2003.03033).
+    """
+    gradients = subject.mean_gradients()
+    return {name: (weight * gradients[name]).abs() for name, weight in subject.weights().items()}
