@@ -1,0 +1,40 @@
+"""What every schedule answers."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import SupportsFloat
+
+from prunus.errors import ArgumentError
+
+
+class Schedule(ABC):
+    """Training step → sparsity. Steps count from 1: step k is the k-th call of ``optimizer.step()``."""
+
+    @abstractmethod
+    def sparsity(self, step: int) -> float:
+        """Sparsity that the masks have after ``step`` steps, in [0, 1)."""
+
+    @abstractmethod
+    def due(self, step: int) -> bool:
+        """Whether the masks are made anew after ``step`` steps."""
+
+
+def require_sparsity(value: object, name: str = "sparsity") -> float:
+    """The sparsity as a float.
+
+    Raises:
+        ArgumentError: it is no number in [0, 1).
+    """
+    number = float(value) if isinstance(value, SupportsFloat) and not isinstance(value, bool) else None
+    if number is not None and 0 <= number < 1:
+        return number
+    hint = ": it is a fraction removed, not a percentage" if number is not None and number >= 1 else ""
+    raise ArgumentError(f"{name} must lie in [0, 1), got {value!r}{hint}")
+
+
+def require_steps(**steps: int) -> None:
+    """Refuse a negative number of steps."""
+    for name, value in steps.items():
+        if value < 0:
+            raise ArgumentError(f"{name} must not be negative, got {value}")
