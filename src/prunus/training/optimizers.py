@@ -1,0 +1,26 @@
+"""The plan's optimizer."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from prunus.training.plan import Plan
+
+
+def make_optimizer(plan: Plan, model: nn.Module) -> torch.optim.Optimizer:
+    """A fresh optimizer over the model's trainable parameters, fused where torch can."""
+    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    rate, weight_decay, momentum = plan.learning_rate, plan.weight_decay, plan.momentum
+    fused = all(parameter.is_floating_point() and parameter.device.type in ("cpu", "cuda") for parameter in parameters)
+    match plan.optimizer:
+        case "adam":
+            return torch.optim.Adam(parameters, rate, weight_decay=weight_decay, fused=fused)
+        case "adamw":
+            return torch.optim.AdamW(parameters, rate, weight_decay=weight_decay, fused=fused)
+        case "sgd":
+            return torch.optim.SGD(
+                parameters, rate, momentum, weight_decay=weight_decay, nesterov=plan.nesterov, fused=fused
+            )
+        case "rmsprop":
+            return torch.optim.RMSprop(parameters, rate, momentum=momentum, weight_decay=weight_decay)

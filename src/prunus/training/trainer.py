@@ -1,0 +1,132 @@
+"""The training loop."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+from prunus.errors import ArgumentError, TrainingError
+from prunus.masks.masks import Masks
+from prunus.training.batches import Batch, Batches
+from prunus.training.optimizers import make_optimizer
+from prunus.training.plan import Plan
+
+Watch = Callable[[int, torch.optim.Optimizer], None]
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """Which part of the plan to train.
+
+    Attributes:
+        start: step to begin with, from 0: the learning rate and the order of the data are those of that step.
+        stop: step to end before; None is the end of the plan.
+    """
+
+    start: int = 0
+    stop: int | None = None
+
+
+@dataclass(frozen=True)
+class Trainer:
+    """Trains models on one data set by one plan.
+
+    Attributes:
+        batches: the training split.
+        plan: how to train.
+        loss: (outputs, targets) → mean loss of the batch.
+    """
+
+    batches: Batches
+    plan: Plan
+    loss: Callable[[Tensor, Tensor], Tensor] = cross_entropy
+
+    @property
+    def total_steps(self) -> int:
+        """Steps of the whole plan."""
+        return self.plan.epochs * len(self.batches)
+
+    def make_optimizer(self, model: nn.Module) -> torch.optim.Optimizer:
+        """A fresh optimizer of the plan for the model."""
+        return make_optimizer(self.plan, model)
+
+    def fit(
+        self,
+        model: nn.Module,
+        seed: int,
+        *,
+        masks: Masks | None = None,
+        stretch: Stretch = Stretch(),
+        optimizer: torch.optim.Optimizer | None = None,
+        watch: Watch | None = None,
+    ) -> list[float]:
+        """Train the model in place.
+
+        Two calls with equal arguments on equal weights give equal weights; torch's global random state, which
+        dropout draws from, is seeded inside and restored afterwards.
+
+        Args:
+            model: left in training mode.
+            seed: of the order of the data, of augmentation and of dropout.
+            masks: held throughout.
+            stretch: part of the plan to train.
+            optimizer: a fresh one of the plan where None.
+            watch: called after every step with the number of steps done and the optimizer.
+
+        Returns:
+            mean training loss of every epoch, or part of one, that was trained.
+
+        Raises:
+            TrainingError: the loss is no longer finite.
+        """
+        stop = self.total_steps if stretch.stop is None else stretch.stop
+        if not 0 <= stretch.start <= stop <= self.total_steps:
+            raise ArgumentError(f"cannot train from step {stretch.start} to {stop} of {self.total_steps}")
+        optimizer = optimizer or self.make_optimizer(model)
+        devices = sorted({p.device.index for p in model.parameters() if p.is_cuda})
+        losses = []
+        with torch.random.fork_rng(devices), masks.held(model, optimizer) if masks else nullcontext():
+            torch.manual_seed(seed)
+            model.train()
+            step = stretch.start
+            while step < stop:
+                epoch, first = divmod(step, len(self.batches))
+                end = min(stop, (epoch + 1) * len(self.batches))
+                losses.append(self._epoch(model, optimizer, self.batches.epoch(epoch, seed, first), (step, end), watch))
+                step = end
+        return losses
+
+    def _epoch(
+        self,
+        model: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        batches: Iterator[Batch],
+        steps: tuple[int, int],
+        watch: Watch | None,
+    ) -> float:
+        sum_of_losses = torch.zeros((), dtype=torch.float64)
+        for step, (inputs, targets) in zip(range(*steps), batches, strict=False):
+            rate = self.plan.rate(step, self.total_steps)
+            for group in optimizer.param_groups:
+                group["lr"] = rate
+            optimizer.zero_grad()
+            loss = self.loss(model(inputs), targets)
+            loss.backward()
+            if self.plan.clip_norm is not None:
+                nn.utils.clip_grad_norm_(model.parameters(), self.plan.clip_norm)
+            optimizer.step()
+            sum_of_losses += loss.detach().cpu()
+            if watch is not None:
+                watch(step + 1, optimizer)
+        mean = float(sum_of_losses) / (steps[1] - steps[0])
+        if not torch.isfinite(sum_of_losses):
+            raise TrainingError(
+                f"the training loss became {mean} before step {steps[1]}: lower learning_rate (now "
+                f"{self.plan.learning_rate:g}), set clip_norm, or look for broken inputs"
+            )
+        return mean
