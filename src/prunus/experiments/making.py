@@ -1,0 +1,237 @@
+"""Making the states of a run: the dense network's, and those of a technique."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from prunus.allocation.allocate import Allocation
+from prunus.allocation.technique import Technique
+from prunus.criteria.subject import Subject
+from prunus.errors import TargetError
+from prunus.experiments.identity import digest
+from prunus.experiments.settings import TechniqueSettings
+from prunus.experiments.work import Step, Work
+from prunus.experiments.workshop import Workshop
+from prunus.history.records import Pruning, TensorCount
+from prunus.history.store import History
+from prunus.masks.masks import Masks
+from prunus.schedules.rounds import rounds_to
+from prunus.schedules.table import SCHEDULES
+from prunus.training.pruner import Pruner
+from prunus.training.trainer import Stretch
+
+
+@dataclass(frozen=True)
+class Made:
+    """A state that has been made and is to be recorded.
+
+    Attributes:
+        model: with its final weights.
+        kind: ``"initial"``, ``"trained"`` or ``"pruned"``.
+        parent: id of the state it was made from.
+        masks: what stays; None where nothing is pruned.
+        pruning: the step that made it.
+        retraining: what was done with the kept weights.
+        training_loss: mean of every epoch.
+    """
+
+    model: nn.Module
+    kind: str
+    parent: str | None
+    masks: Masks | None = None
+    pruning: Pruning | None = None
+    retraining: str | None = None
+    training_loss: tuple[float, ...] = ()
+
+
+def state_id(run_id: str, position: int) -> str:
+    """Digest of the run and the position: the same work has the same id."""
+    return digest([run_id, position])
+
+
+@dataclass(frozen=True)
+class Maker(ABC):
+    """Makes the states of one run, each from states that are recorded.
+
+    Attributes:
+        work: the run.
+        shop: its data and training.
+        history: where the states it starts from are read.
+    """
+
+    work: Work
+    shop: Workshop
+    history: History
+
+    @abstractmethod
+    def make(self, position: int) -> Made:
+        """The state at that position of the run.
+
+        Raises:
+            PrunusError: it cannot be made.
+        """
+
+    def restored(self, state: str) -> tuple[nn.Module, Masks | None]:
+        """A new model with exactly the weights of a recorded state, and its masks.
+
+        It is read from the disk every time, so that nothing that training changes can alias what is recorded.
+        """
+        model = self.shop.build(self.work.init_seed())
+        masks = self.history.state(state).restore(model)
+        return model, masks or None
+
+    @property
+    def initial_state(self) -> str:
+        """Id of the initialisation."""
+        return state_id(self.work.dense.id, 0)
+
+    @property
+    def dense_state(self) -> str:
+        """Id of the trained dense network."""
+        return state_id(self.work.dense.id, 1)
+
+
+class DenseMaker(Maker):
+    """The dense network: initialised, then trained."""
+
+    def make(self, position: int) -> Made:
+        """Position 0 is the initialisation, 1 the trained network."""
+        if position == 0:
+            return Made(self.shop.build(self.work.init_seed()), "initial", None)
+        model, _ = self.restored(self.initial_state)
+        losses = self.shop.trainer().fit(model, self.work.order_seed())
+        return Made(model, "trained", self.initial_state, training_loss=tuple(losses))
+
+
+@dataclass(frozen=True)
+class TechniqueMaker(Maker):
+    """A technique's states: with late rewinding first the one to rewind to, then one for each pruning step."""
+
+    settings: TechniqueSettings
+
+    def make(self, position: int) -> Made:
+        """The state at that position."""
+        late = self._positions_before_pruning
+        if position < late:
+            return self._checkpoint()
+        step = self.work.steps[position - late]
+        return self._prune_during(step) if self.settings.timing == "during" else self._prune(step, position)
+
+    @property
+    def technique(self) -> Technique:
+        """How the weights to remove are found."""
+        settings = self.settings
+        return Technique(
+            settings.criterion,
+            settings.scope,
+            settings.pattern,
+            settings.include,
+            settings.exclude,
+            settings.types,
+            settings.protect,
+        )
+
+    def rewound_state(self) -> dict[str, Tensor]:
+        """The state dict to rewind to, read anew from the history."""
+        late = self._positions_before_pruning
+        return self.restored(state_id(self.work.id, 0) if late else self.initial_state)[0].state_dict()
+
+    @property
+    def _positions_before_pruning(self) -> int:
+        return 1 if self.settings.rewind_step else 0
+
+    def _checkpoint(self) -> Made:
+        """The dense network after ``rewind_step`` steps; training again from the start gives the same weights."""
+        model, _ = self.restored(self.initial_state)
+        stretch = Stretch(0, self.settings.rewind_step)
+        losses = self.shop.trainer().fit(model, self.work.order_seed(), stretch=stretch)
+        return Made(model, "trained", self.initial_state, training_loss=tuple(losses))
+
+    def _prune(self, step: Step, position: int) -> Made:
+        """Prune a recorded state and train what stays."""
+        parent = {
+            "dense": self.dense_state,
+            "initial": self.initial_state,
+            "previous": state_id(self.work.id, position - 1),
+        }[step.follows]
+        model, current = self.restored(parent)
+        allocation = self._allocate(step, model, current)
+        allocation.masks.apply(model)
+        how = self.settings.retrain if self.settings.timing == "after" else "train"
+        losses = self._retrain(how, model, allocation.masks, position)
+        pruning = self._pruning(step, allocation)
+        return Made(model, "pruned", parent, allocation.masks, pruning, how, tuple(losses))
+
+    def _allocate(self, step: Step, model: nn.Module, current: Masks | None) -> Allocation:
+        """The step's masks; iterative pruning before training goes through several sparsities to them."""
+        iterative = self.settings.timing == "before" and self.settings.schedule == "iterative"
+        *approach, target = rounds_to([step.sparsity], self.settings.fraction) if iterative else [step.sparsity]
+        subject = self._subject(step, model)
+        for sparsity in approach:
+            current = self.technique.allocate(subject, sparsity, current).masks
+            current.apply(model)
+        return self.technique.allocate(subject, target, current)
+
+    def _retrain(self, how: str, model: nn.Module, masks: Masks, position: int) -> list[float]:
+        """Train the kept weights again, in place, from where the technique says."""
+        work, shop = self.work, self.shop
+        if how == "none":
+            return []
+        if how == "finetune":
+            return shop.finetuner(self.settings).fit(model, work.pruning_seed("finetuning", position), masks=masks)
+        if how == "rewind":
+            model.load_state_dict(self.rewound_state())
+        if how == "reinit":
+            model.load_state_dict(shop.build(work.pruning_seed("reinit", position)).state_dict())
+        masks.apply(model)
+        return shop.trainer().fit(model, work.order_seed(), masks=masks, stretch=Stretch(self.settings.rewind_step))
+
+    def _prune_during(self, step: Step) -> Made:
+        """Prune little by little while the network is trained from its initialisation."""
+        model, _ = self.restored(self.initial_state)
+        trainer, settings = self.shop.trainer(), self.settings
+        optimizer, total = trainer.make_optimizer(model), trainer.total_steps
+        begin, end = round(settings.begin * total), max(1, round(settings.end * total))
+        schedule = SCHEDULES[settings.schedule].load()(step.sparsity, begin, end, every=settings.every)
+        with Pruner.of(self._subject(step, model), optimizer, schedule, self.technique) as pruner:
+
+            def watch(*_: object) -> None:
+                pruner.step()
+
+            losses = trainer.fit(model, self.work.order_seed(), optimizer=optimizer, watch=watch)
+        if pruner.last is None:
+            raise TargetError(f"the schedule {schedule} pruned nothing in {total} steps")
+        pruning = self._pruning(step, pruner.last)
+        return Made(model, "pruned", self.initial_state, pruner.masks, pruning, "train", tuple(losses))
+
+    def _subject(self, step: Step, model: nn.Module) -> Subject:
+        work = self.work
+        return Subject(
+            model,
+            self.technique.parameters(model),
+            self.shop.calibration(self.settings.calibration_examples, work.pruning_seed("calibration", step.position)),
+            self.shop.task.loss,
+            torch.Generator().manual_seed(work.pruning_seed("pruning", step.position)),
+        )
+
+    def _pruning(self, step: Step, allocation: Allocation) -> Pruning:
+        settings, masks = self.settings, allocation.masks
+        return Pruning(
+            criterion=settings.criterion,
+            pattern=settings.pattern,
+            scope=settings.scope,
+            schedule=settings.schedule,
+            position=step.position,
+            of=step.of,
+            requested_sparsity=step.sparsity,
+            sparsity=masks.sparsity,
+            tensors={
+                name: TensorCount(tuple(mask.shape), int(mask.sum()), mask.numel()) for name, mask in masks.items()
+            },
+            protected=allocation.protected,
+            seed=self.work.pruning_seed("pruning", step.position),
+        )

@@ -1,0 +1,87 @@
+"""Doing the work: one run, state by state, each recorded as soon as it is made."""
+
+from __future__ import annotations
+
+import json
+import time
+from datetime import UTC, datetime
+
+from prunus.experiments.environment import environment
+from prunus.experiments.making import DenseMaker, Made, Maker, TechniqueMaker, state_id
+from prunus.experiments.work import Work, stated_plan
+from prunus.experiments.workshop import Workshop
+from prunus.history.records import RunRecord, StateRecord
+from prunus.history.store import History
+from prunus.masks.storage import masks_to_bytes
+from prunus.packing.format import pack
+
+
+def perform(work: Work, history: History) -> None:
+    """Do what is missing of the run and record it; a run that is complete is left alone.
+
+    Another process that does the same run is waited for. After the death of a process at any moment, the next call
+    goes on behind the last state recorded.
+
+    Raises:
+        PrunusError: the work cannot be done; what was recorded before stays.
+    """
+    with history.lock(work.id):
+        if history.complete(work.id):
+            return
+        history.begin(run_record(work))
+        maker = _maker(work, history)
+        for position in range(len(history.states(work.id)), work.states_planned):
+            started = time.perf_counter()
+            _record(maker, position, maker.make(position), started)
+
+
+def run_record(work: Work) -> RunRecord:
+    """The run as the history knows it."""
+    return RunRecord(
+        id=work.id,
+        technique=work.label,
+        settings=work.technique.model_dump(mode="json") if work.technique else {},
+        task=work.task,
+        training=stated_plan(work.training),
+        seed=work.seeds.label,
+        seeds={"init": work.seeds.init, "order": work.seeds.order, "pruning": work.seeds.pruning},
+        sparsities=work.sparsities,
+        states_planned=work.states_planned,
+        created=now(),
+        environment=environment(),
+    )
+
+
+def now() -> str:
+    """The time, UTC, ISO 8601."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
+def _maker(work: Work, history: History) -> Maker:
+    shop = Workshop.of(work)
+    return TechniqueMaker(work, shop, history, work.technique) if work.technique else DenseMaker(work, shop, history)
+
+
+def _record(maker: Maker, position: int, made: Made, started: float) -> None:
+    work, shop, blobs = maker.work, maker.shop, maker.history.blobs
+    validation, test = shop.outcomes(made.model)
+    about = {"run": work.id, "technique": work.label, "task": work.task, "state": state_id(work.id, position)}
+    weights = pack(made.model.state_dict(), made.masks, {"state": json.dumps(about, sort_keys=True)})
+    state = StateRecord(
+        id=state_id(work.id, position),
+        run=work.id,
+        parent=made.parent,
+        kind=made.kind,
+        position=position,
+        pruning=made.pruning,
+        retraining=made.retraining,
+        validation=validation,
+        test=test,
+        cost=shop.cost(made.model, made.masks),
+        weights=blobs.put(weights),
+        masks=blobs.put(masks_to_bytes(made.masks)) if made.masks else None,
+        training_loss=made.training_loss,
+        created=now(),
+        seconds=time.perf_counter() - started,
+    )
+    maker.history.add(state)

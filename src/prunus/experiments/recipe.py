@@ -1,0 +1,156 @@
+"""Recipes: one experiment as a frozen value, read from TOML."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any, Self
+
+from pydantic import Field, ValidationError, field_validator, model_validator
+
+from prunus.errors import RecipeError
+from prunus.experiments.identity import digest
+from prunus.experiments.messages import explain
+from prunus.experiments.overrides import override
+from prunus.experiments.settings import ChoiceSettings, SeedSettings, Settings, TaskSettings, TechniqueSettings
+from prunus.lookup import unknown_name
+from prunus.masks.pattern_names import read_pattern
+from prunus.schedules.base import require_sparsity
+from prunus.training.plan import Plan
+
+
+class Recipe(Settings):
+    """One experiment: which techniques to compare, on what, how sparse, how often, and what to choose.
+
+    Attributes:
+        title: the question it asks.
+        seeds: one replicate for each; a number, or separate numbers for init, order and pruning.
+        sparsities: rising targets, in [0, 1).
+        task: data and network.
+        training: how the dense network is trained, and how pruned ones are trained again.
+        technique: what to compare.
+        choose: which result to ship.
+    """
+
+    title: str = ""
+    seeds: tuple[int | SeedSettings, ...] = Field((0, 1, 2), min_length=1)
+    sparsities: tuple[float, ...] = Field(min_length=1)
+    task: TaskSettings
+    training: Plan = Plan()
+    technique: tuple[TechniqueSettings, ...] = Field(min_length=1)
+    choose: ChoiceSettings = ChoiceSettings()
+
+    @field_validator("task", mode="before")
+    @classmethod
+    def _task_of_text(cls, value: object) -> object:
+        return {"target": value} if isinstance(value, str) else value
+
+    @field_validator("sparsities")
+    @classmethod
+    def _sparsities_rise(cls, values: tuple[float, ...]) -> tuple[float, ...]:
+        for value in values:
+            require_sparsity(value)
+        if any(later <= earlier for earlier, later in zip((0.0, *values), values, strict=False)):
+            raise ValueError(f"sparsities must rise and be above 0, got {list(values)}")
+        return values
+
+    @field_validator("seeds")
+    @classmethod
+    def _seeds_differ(cls, values: tuple[int | SeedSettings, ...]) -> tuple[int | SeedSettings, ...]:
+        if len(set(values)) < len(values):
+            raise ValueError(f"seeds must differ, got {list(values)}")
+        if any(isinstance(value, int) and value < 0 for value in values):
+            raise ValueError(f"seeds must not be negative, got {list(values)}")
+        return values
+
+    @field_validator("technique")
+    @classmethod
+    def _names_differ(cls, values: tuple[TechniqueSettings, ...]) -> tuple[TechniqueSettings, ...]:
+        labels = [technique.label for technique in values]
+        for label in labels:
+            if labels.count(label) > 1:
+                raise ValueError(f"two techniques are called '{label}': give each a name of its own")
+            if label == "dense":
+                raise ValueError("'dense' is the unpruned network's name: call the technique something else")
+        return values
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        for technique in self.technique:
+            fixed = read_pattern(technique.pattern).fixed_sparsity
+            if fixed is not None and self.sparsities != (fixed,):
+                raise ValueError(
+                    f"the pattern {technique.pattern} of '{technique.label}' fixes the sparsity: "
+                    f"sparsities must be [{fixed:g}]"
+                )
+            finetunes = technique.timing == "after" and technique.retrain == "finetune"
+            if finetunes and technique.learning_rate is None and self.training.decay in ("cosine", "linear"):
+                raise ValueError(
+                    f"training.decay = '{self.training.decay}' ends at a learning rate of 0, so fine-tuning of "
+                    f"'{technique.label}' needs a learning_rate of its own"
+                )
+        return self
+
+    @property
+    def id(self) -> str:
+        """Digest of what is stated: a new setting whose default changes nothing keeps old digests."""
+        return digest(self.stated())
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> Recipe:
+        """The recipe with these values.
+
+        Raises:
+            RecipeError: they do not make one; every mistake is named with its key and what is allowed.
+        """
+        return _validated(dict(values), "recipe", "")
+
+    @classmethod
+    def load(cls, source: Path | str, overrides: Sequence[str] = ()) -> Recipe:
+        """Read a TOML file, or a recipe that ships with prunus by its name.
+
+        Args:
+            source: path of a file, or a name that ``prunus recipes`` lists.
+            overrides: ``"training.epochs=2"``; the value is read as TOML, or else as text.
+
+        Raises:
+            RecipeError: the file is missing or is not a recipe; every mistake is named with its key, its line,
+                what is allowed and the nearest valid name.
+        """
+        name, text = read_recipe(source)
+        try:
+            values = tomllib.loads(text)
+        except tomllib.TOMLDecodeError as error:
+            raise RecipeError(f"{name} is not TOML: {error}") from error
+        return _validated(override(values, overrides), name, text)
+
+
+def shipped_recipes() -> dict[str, str]:
+    """Name → text of the recipes that ship with prunus."""
+    folder = resources.files("prunus.experiments") / "recipes"
+    files = sorted((file for file in folder.iterdir() if file.name.endswith(".toml")), key=lambda file: file.name)
+    return {file.name.removesuffix(".toml"): file.read_text(encoding="utf-8") for file in files}
+
+
+def read_recipe(source: Path | str) -> tuple[str, str]:
+    """Name and text of a recipe file, or of a shipped recipe."""
+    path = Path(source)
+    shipped = shipped_recipes()
+    if not path.exists() and str(source) in shipped:
+        return str(source), shipped[str(source)]
+    try:
+        return str(path), path.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        message = f"there is no file {path}, and {unknown_name('shipped recipe', str(source), shipped)}"
+        raise RecipeError(message) from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise RecipeError(f"cannot read {path}: {error}") from error
+
+
+def _validated(values: dict[str, Any], name: str, text: str) -> Recipe:
+    try:
+        return Recipe.model_validate(values)
+    except ValidationError as error:
+        raise RecipeError(explain(error, name, text, Recipe)) from error

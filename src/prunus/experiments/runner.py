@@ -1,0 +1,170 @@
+"""Running a recipe on this machine, and going on where it stopped."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from prunus.errors import ArgumentError, PrunusError
+from prunus.experiments.environment import available_cores
+from prunus.experiments.performing import now, perform
+from prunus.experiments.recipe import Recipe
+from prunus.experiments.work import Work, work_of
+from prunus.history.records import ExperimentRecord
+from prunus.history.store import History
+
+POLL_SECONDS = 0.2
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far an experiment has come.
+
+    Attributes:
+        done: states recorded.
+        planned: states of all its runs.
+    """
+
+    done: int
+    planned: int
+
+
+Watcher = Callable[[Progress], None]
+
+
+def run(
+    recipe: Recipe | Path | str | Mapping[str, Any],
+    *,
+    history: History | Path | str | None = None,
+    jobs: int | None = None,
+    watch: Watcher | None = None,
+) -> History:
+    """Do all the work of a recipe that is not recorded yet.
+
+    Every state is recorded as soon as it is made. Stopped at any moment, even by ``kill -9``, the same call goes on
+    where it stopped and repeats nothing; two calls at once share the work.
+
+    Args:
+        recipe: a recipe, the path of its TOML file, the name of a shipped one, or its values.
+        history: where to record, and what is recorded already; see ``History``.
+        jobs: processes to use; None uses one for every core, but no more than there are runs.
+        watch: called now and then with the progress.
+
+    Returns:
+        the history, showing this experiment alone.
+
+    Raises:
+        RecipeError: the recipe does not say what it must.
+        PrunusError: a run could not be done; the others are done and recorded, and stay.
+    """
+    recipe = _recipe(recipe)
+    history = history if isinstance(history, History) else History(history)
+    if jobs is not None and jobs < 1:
+        raise ArgumentError(f"jobs must be at least 1, got {jobs}")
+    works = work_of(recipe)
+    history.record(
+        ExperimentRecord(recipe.id, recipe.title, recipe.model_dump(mode="json"), tuple(w.id for w in works), now())
+    )
+    missing = [work for work in works if not history.complete(work.id)]
+    jobs = min(jobs or available_cores(), len(missing))
+    view = history.restricted_to(recipe.id)
+    progress = _Counter(view, sum(work.states_planned for work in works), watch)
+    progress.tell()
+    failures = _in_processes(missing, history, jobs, progress) if jobs > 1 else _here(missing, history, progress)
+    progress.tell()
+    if failures:
+        raise _summary(failures, len(works))
+    return view
+
+
+def planned_states(recipe: Recipe) -> int:
+    """States that the recipe's runs have when they are complete."""
+    return sum(work.states_planned for work in work_of(recipe))
+
+
+class _Counter:
+    """Tells a watcher how many of the planned states are recorded."""
+
+    def __init__(self, view: History, planned: int, watch: Watcher | None) -> None:
+        self._view, self._planned, self._watch = view, planned, watch
+
+    def tell(self) -> None:
+        if self._watch is not None:
+            self._watch(Progress(len(self._view.states()), self._planned))
+
+
+def _here(works: list[Work], history: History, progress: _Counter) -> list[tuple[Work, PrunusError]]:
+    failures = []
+    for work in works:
+        try:
+            perform(work, history)
+        except PrunusError as error:
+            failures.append((work, error))
+        progress.tell()
+    return failures
+
+
+def _in_processes(works: list[Work], history: History, jobs: int, progress: _Counter) -> list[tuple[Work, PrunusError]]:
+    """Each run in a process of its own; a technique starts when the dense network of its seed is trained."""
+    from loky import ProcessPoolExecutor
+
+    threads = max(1, available_cores() // jobs)
+    executor = ProcessPoolExecutor(jobs)
+    running: dict[Future[None], Work] = {}
+    failures: list[tuple[Work, PrunusError]] = []
+    waiting = list(works)
+    try:
+        while waiting or running:
+            for work in _ready(waiting, [*running.values()], [each for each, _ in failures]):
+                waiting.remove(work)
+                running[executor.submit(_perform_alone, work, history.folder, threads)] = work
+            for future in [each for each in running if each.done()]:
+                work = running.pop(future)
+                error = future.exception()
+                if isinstance(error, PrunusError):
+                    failures.append((work, error))
+                elif error is not None:
+                    raise error
+            progress.tell()
+            time.sleep(POLL_SECONDS)
+    finally:
+        executor.shutdown(wait=False, kill_workers=True)
+    return failures
+
+
+def _ready(waiting: list[Work], running: list[Work], failed: list[Work]) -> Iterator[Work]:
+    """Work whose dense network is not about to be made by somebody else."""
+    pending = {work.id for work in [*waiting, *running] if work.technique is None}
+    broken = {work.id for work in failed}
+    for work in list(waiting):
+        if work.technique is None or (work.dense.id not in pending and work.dense.id not in broken):
+            yield work
+        elif work.dense.id in broken:
+            waiting.remove(work)
+
+
+def _perform_alone(work: Work, folder: Path, threads: int) -> None:
+    import torch
+
+    torch.set_num_threads(threads)
+    perform(work, History(folder, create=False))
+
+
+def _recipe(recipe: Recipe | Path | str | Mapping[str, Any]) -> Recipe:
+    if isinstance(recipe, Recipe):
+        return recipe
+    return Recipe.of(recipe) if isinstance(recipe, Mapping) else Recipe.load(recipe)
+
+
+def _summary(failures: list[tuple[Work, PrunusError]], total: int) -> PrunusError:
+    """The first failure, which says what else failed and that the rest stays."""
+    work, error = failures[0]
+    others = "".join(f"; '{each.label}' with seed {each.seeds.label}: {why}" for each, why in failures[1:])
+    return type(error)(
+        f"'{work.label}' with seed {work.seeds.label}: {error}{others} "
+        f"({total - len(failures)} of {total} runs are done or can go on; what is recorded stays)"
+    )

@@ -1,0 +1,105 @@
+"""What the runs of one task share: the data, fresh networks, training, evaluation."""
+
+from __future__ import annotations
+
+import functools
+import json
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor, nn
+
+from prunus.evaluation.accuracy import Evaluation, evaluate
+from prunus.evaluation.measure import measure
+from prunus.experiments.settings import TechniqueSettings
+from prunus.experiments.work import Work
+from prunus.history.records import ClassOutcome, Cost, SplitOutcome
+from prunus.masks.masks import Masks
+from prunus.tasks.load import load_task
+from prunus.tasks.task import Examples, Task
+from prunus.training.batches import TensorBatches
+from prunus.training.plan import Plan
+from prunus.training.trainer import Trainer
+
+EVALUATION_BATCH = 500
+CALIBRATION_BATCH = 100
+
+
+@dataclass(frozen=True)
+class Workshop:
+    """One task and one plan.
+
+    Attributes:
+        task: data, network and loss.
+        plan: how the dense network is trained.
+    """
+
+    task: Task
+    plan: Plan
+
+    @classmethod
+    def of(cls, work: Work) -> Workshop:
+        """The workshop in which the work is done; a task is loaded once a process."""
+        keys = ("data", "model", "augment", "target")
+        return cls(_task(json.dumps({key: work.task[key] for key in keys if key in work.task})), work.training)
+
+    def build(self, seed: int) -> nn.Module:
+        """A fresh network, drawn from the seed alone."""
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            return self.task.build()
+
+    def trainer(self, plan: Plan | None = None) -> Trainer:
+        """Trains on the training split."""
+        plan = plan or self.plan
+        train = self.task.data.train
+        batches = TensorBatches(train.inputs, train.targets, plan.batch_size, self.task.augment)
+        return Trainer(batches, plan, self.task.loss)
+
+    def finetuner(self, technique: TechniqueSettings) -> Trainer:
+        """Trains on at the last learning rate of the plan, or at the technique's own."""
+        total = len(self.trainer().batches) * self.plan.epochs
+        rate = technique.learning_rate or self.plan.rate(total - 1, total)
+        epochs = technique.epochs or self.plan.epochs
+        return self.trainer(replace(self.plan, epochs=epochs, learning_rate=rate, decay="constant", warmup_steps=0))
+
+    def calibration(self, examples: int, seed: int) -> list[tuple[Tensor, Tensor]]:
+        """Batches of training examples for criteria with data, drawn from the seed."""
+        train = self.task.data.train
+        order = torch.randperm(len(train), generator=torch.Generator().manual_seed(seed))[:examples]
+        return [(train.inputs[part], train.targets[part]) for part in order.split(CALIBRATION_BATCH)]
+
+    def outcomes(self, model: nn.Module) -> tuple[SplitOutcome, SplitOutcome]:
+        """How the model fares on the validation split and on the test split."""
+        return self._outcome(model, self.task.data.validation), self._outcome(model, self.task.data.test)
+
+    def cost(self, model: nn.Module, masks: Masks | None) -> Cost:
+        """What the model costs."""
+        measured = measure(model, self.task.data.test.inputs[:1], masks)
+        return Cost(**{name: getattr(measured, name) for name in Cost.__dataclass_fields__})
+
+    def _outcome(self, model: nn.Module, examples: Examples) -> SplitOutcome:
+        data = self.task.data
+        found = evaluate(
+            model,
+            examples.batches(EVALUATION_BATCH),
+            loss=self.task.loss,
+            class_names=data.class_names,
+            groups=examples.groups,
+            group_names=data.group_names,
+        )
+        return _split_outcome(found)
+
+
+def _split_outcome(found: Evaluation) -> SplitOutcome:
+    return SplitOutcome(
+        loss=found.loss,
+        accuracy=found.accuracy,
+        classes=tuple(ClassOutcome(each.name, each.count, each.correct) for each in found.classes),
+        groups=tuple(ClassOutcome(each.name, each.count, each.correct) for each in found.groups),
+    )
+
+
+@functools.lru_cache(maxsize=2)
+def _task(settings: str) -> Task:
+    return load_task(json.loads(settings))
