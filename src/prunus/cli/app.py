@@ -1,0 +1,67 @@
+"""The program ``prunus``."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from prunus.cli.commands.best import best
+from prunus.cli.commands.check import check
+from prunus.cli.commands.criteria import criteria
+from prunus.cli.commands.export import export
+from prunus.cli.commands.history import history
+from prunus.cli.commands.inspect import inspect
+from prunus.cli.commands.recipes import recipes
+from prunus.cli.commands.report import report
+from prunus.cli.commands.run import run
+from prunus.cli.commands.show import show
+from prunus.errors import ArgumentError, PrunusError
+
+app = typer.Typer(
+    name="prunus",
+    help="Prune networks by any technique, keep the evidence, ship the best.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+CONSTRAINTS = {"allow_extra_args": True, "ignore_unknown_options": True}
+
+app.command()(run)
+app.command()(check)
+app.command()(recipes)
+app.command()(history)
+app.command()(show)
+app.command(context_settings=CONSTRAINTS)(best)
+app.command()(report)
+app.command()(export)
+app.command()(inspect)
+app.command()(criteria)
+
+
+@app.callback()
+def program(
+    version: Annotated[bool, typer.Option("--version", help="Print the version and stop.", is_eager=True)] = False,
+) -> None:
+    """Prune networks by any technique, keep the evidence, ship the best."""
+    if version:
+        from importlib.metadata import version as installed
+
+        typer.echo(f"prunus {installed('prunus')}")
+        raise typer.Exit
+
+
+def main() -> None:
+    """Run the program; what prunus raises on purpose becomes one message and an exit status.
+
+    Exit status: 0 done, 1 it could not be done, 2 it was asked for wrongly, 130 interrupted.
+    """
+    try:
+        app()
+    except PrunusError as error:
+        typer.echo(f"error: {error}", err=True)
+        sys.exit(2 if isinstance(error, ArgumentError) else 1)
+    except BrokenPipeError:
+        sys.stderr.close()  # the reader has gone, as in `prunus history | head`
+        sys.exit(1)

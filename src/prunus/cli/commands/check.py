@@ -1,0 +1,25 @@
+"""``prunus check``."""
+
+from __future__ import annotations
+
+import typer
+
+from prunus.cli.options import AsJson, Changes, RecipeSource
+from prunus.cli.output import print_json
+
+
+def check(recipe: RecipeSource, changes: Changes = None, as_json: AsJson = False) -> None:
+    """Validate a recipe without running it; every mistake is named with its key, its line and what is allowed."""
+    from prunus.experiments.recipe import Recipe
+    from prunus.experiments.work import work_of
+
+    found = Recipe.load(recipe, changes or [])
+    works = work_of(found)
+    states = sum(work.states_planned for work in works)
+    if as_json:
+        print_json({"id": found.id, "runs": len(works), "states": states, "recipe": found.model_dump(mode="json")})
+        return
+    techniques = ", ".join(f"'{technique.label}'" for technique in found.technique)
+    typer.echo(f"{recipe} is a valid recipe ({found.id}): {found.title or 'untitled'}")
+    typer.echo(f"compares {techniques} over {len(found.seeds)} seeds at {len(found.sparsities)} sparsities:")
+    typer.echo(f"{len(works)} runs, {states} models to train and evaluate")

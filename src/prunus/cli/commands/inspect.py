@@ -1,0 +1,36 @@
+"""``prunus inspect``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from prunus.cli.options import AsJson
+from prunus.cli.output import percent, print_json, print_table, size
+
+
+def inspect(
+    file: Annotated[Path, typer.Argument(help="A packed model, or any safetensors file.")], as_json: AsJson = False
+) -> None:
+    """Say what a model file holds, tensor by tensor; nothing in the file is ever run."""
+    from prunus.packing.inspection import inspect as look_into
+
+    found = look_into(file)
+    if as_json:
+        print_json(found)
+        return
+    rows = [
+        [
+            each.name,
+            "×".join(map(str, each.shape)),
+            each.dtype,
+            each.encoding,
+            "–" if each.sparsity is None else percent(each.sparsity),
+            f"{each.size_bytes:,}",
+        ]
+        for each in found.tensors
+    ]
+    print_table(["tensor", "shape", "dtype", "stored as", "sparsity", "bytes"], rows)
+    typer.echo(f"{file}: {size(found.size_bytes)}, {len(found.tensors)} tensors")

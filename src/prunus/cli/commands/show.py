@@ -1,0 +1,79 @@
+"""``prunus show``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from prunus.cli.options import AsJson, HistoryFolder
+from prunus.cli.output import moment, percent, print_json, print_table, short, size
+
+if TYPE_CHECKING:
+    from prunus.history.records import StateRecord
+
+
+def show(
+    run: Annotated[str, typer.Argument(help="Id of the run, or the beginning of it.")],
+    folder: HistoryFolder = None,
+    as_json: AsJson = False,
+) -> None:
+    """Draw one run as a tree: every round, what was pruned by which technique, and the outcome."""
+    from prunus.history.store import History
+
+    found = History(folder, create=False)
+    record = found.run(run)
+    states = found.states(record.id)
+    if as_json:
+        print_json({"run": record, "states": [state.record for state in states]})
+        return
+    typer.echo(f"{record.technique}, seed {record.seed}: run {record.id}, began {moment(record.created)} UTC")
+    typer.echo(", ".join(f"{key} {value}" for key, value in {**record.task, **record.training}.items()))
+    ancestors = [state.record for state in states[0].lineage()[:-1]] if states else []
+    print_table(
+        ["state", "what was done", "sparsity", "accuracy", "worst class", "size", "seconds"],
+        _rows([*ancestors, *(state.record for state in states)]),
+    )
+    for state in states:
+        if state.record.pruning and state.record.pruning.protected:
+            typer.echo(f"{short(state.id)}: kept from being emptied: {', '.join(state.record.pruning.protected)}")
+    if len(states) < record.states_planned:
+        typer.echo(f"{len(states)} of {record.states_planned} states so far: run the recipe again to go on")
+
+
+def _rows(records: list[StateRecord]) -> list[list[str]]:
+    """A row for each state, parents first; what branches off one state is drawn below it, one level deeper."""
+    children: dict[str | None, list[StateRecord]] = {}
+    for record in records:
+        children.setdefault(record.parent, []).append(record)
+    rows: list[list[str]] = []
+
+    def draw(record: StateRecord, margin: str, mark: str) -> None:
+        rows.append([f"{margin}{mark}{short(record.id)}", *_cells(record)])
+        below = children.get(record.id, [])
+        inside = margin + {"├─": "│ ", "└─": "  ", "": ""}[mark]
+        for number, child in enumerate(below, 1):
+            branch = "" if len(below) == 1 else "├─" if number < len(below) else "└─"
+            draw(child, inside, branch)
+
+    known = {record.id for record in records}
+    for record in records:
+        if record.parent not in known:
+            draw(record, "", "")
+    return rows
+
+
+def _cells(record: StateRecord) -> list[str]:
+    step = record.pruning
+    done = {"initial": "initialised", "trained": "trained"}.get(record.kind, "")
+    if step:
+        pattern = "" if step.pattern == "weight" else f"{step.pattern} "
+        done = f"{step.criterion} {pattern}{step.scope}, {step.schedule} {step.position}/{step.of}, {record.retraining}"
+    return [
+        done,
+        percent(record.sparsity, 2),
+        percent(record.test.accuracy) if record.test else "–",
+        percent(record.test.worst_class_accuracy) if record.test else "–",
+        size(record.cost.size_bytes) if record.cost else "–",
+        f"{record.seconds:.1f}",
+    ]
