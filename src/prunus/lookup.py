@@ -10,7 +10,6 @@ import difflib
 import importlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from importlib.metadata import entry_points
 from typing import Any
 
 from prunus.errors import ArgumentError, UnknownNameError
@@ -75,6 +74,8 @@ class Table(Mapping[str, Entry]):
 
     def _all(self) -> dict[str, Entry]:
         if not self._plugins_read:
+            from importlib.metadata import entry_points  # takes longer to import than all of this module
+
             self._plugins_read = True
             for point in entry_points(group=self._group or ""):
                 if point.name in self._entries:
