@@ -1,0 +1,1 @@
+"""Ready-made data sets: each file a function ``load(folder) -> Data``, and what they share."""

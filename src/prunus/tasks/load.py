@@ -1,0 +1,120 @@
+"""From settings, as a recipe states them, to a task."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from prunus.errors import ArgumentError
+from prunus.lookup import import_target
+from prunus.tasks.tables import AUGMENTATIONS, DATASETS, MODELS
+from prunus.tasks.task import Data, Task
+
+_KEYS = ("data", "model", "augment")
+
+
+def load_task(settings: Mapping[str, Any], folder: str | Path | None = None) -> Task:
+    """The task that ``settings`` describe.
+
+    Args:
+        settings: either ``{"data": …, "model": …}``, names from ``DATASETS`` and ``MODELS`` (or a user's own
+            ``"module:function"`` of the same form), with ``"augment": True`` for the data set's augmentation
+            (default False); or ``{"target": "module:function"}``, a function of no arguments that returns a
+            ``Task``. An error inside that function passes through unchanged.
+        folder: where to look for data files, instead of the environment variable PRUNUS_DATA.
+
+    Raises:
+        ArgumentError: a key is missing, unknown or of the wrong type, or the function is not one or returns
+            something else.
+        UnknownNameError: no data set or model has that name, or the data set has no augmentation.
+        DataError: the data set is missing or malformed.
+    """
+    if "target" in settings:
+        return _task_of_user(settings)
+    _check_keys(settings)
+    name, model = settings["data"], settings["model"]
+    # names are looked up before any file is read, so that a wrong one is told at once
+    MODELS.resolve(model)
+    augment = AUGMENTATIONS[name].load() if settings.get("augment", False) else None
+    data = load_data(name, folder)
+    return Task(
+        name=f"{name}/{model}",
+        data=data,
+        build=partial(build_model, model, data.input_shape, len(data.class_names)),
+        augment=augment,
+    )
+
+
+def load_data(name: str, folder: str | Path | None = None) -> Data:
+    """The data set called ``name``.
+
+    Args:
+        name: from ``DATASETS``, or a user's own ``"module:function"``.
+        folder: where to look for its files, instead of the environment variable PRUNUS_DATA.
+
+    Raises:
+        UnknownNameError: no data set has that name.
+        ArgumentError: the user's function cannot be imported or returns something else.
+        DataError: the data set is missing or malformed.
+    """
+    data = DATASETS.resolve(name)(None if folder is None else Path(folder))
+    if not isinstance(data, Data):
+        raise ArgumentError(f"the data set {name!r} must be a prunus.tasks.Data, got {type(data).__name__}")
+    return data
+
+
+def build_model(name: str, input_shape: tuple[int, ...], classes: int) -> nn.Module:
+    """A fresh model, initialised from torch's global random state.
+
+    Args:
+        name: from ``MODELS``, or a user's own ``"module:function"``.
+        input_shape: the shape of one example, such as (1, 28, 28).
+        classes: the number of outputs.
+
+    Raises:
+        UnknownNameError: no model has that name.
+        ArgumentError: the model does not fit the shape, there are no classes, or the user's function cannot be
+            imported or returns something else.
+    """
+    if classes < 1:
+        raise ArgumentError(f"a model needs at least 1 class, got {classes}")
+    model = MODELS.resolve(name)(input_shape, classes)
+    if not isinstance(model, nn.Module):
+        raise ArgumentError(f"the model {name!r} must be a torch.nn.Module, got {type(model).__name__}")
+    return model
+
+
+def _task_of_user(settings: Mapping[str, Any]) -> Task:
+    others = sorted(set(settings) - {"target"})
+    if others:
+        raise ArgumentError(f"a task given as 'target' takes no other key, got {', '.join(others)}")
+    target = settings["target"]
+    if not isinstance(target, str):
+        raise ArgumentError(f"'target' must be 'module:function', got {target!r}")
+    function = import_target(target)
+    if not callable(function):
+        raise ArgumentError(f"{target!r} must be a function that returns a Task, got {type(function).__name__}")
+    task = function()
+    if not isinstance(task, Task):
+        raise ArgumentError(f"{target!r} must return a prunus.tasks.Task, got {type(task).__name__}")
+    return task
+
+
+def _check_keys(settings: Mapping[str, Any]) -> None:
+    unknown = sorted(set(settings) - set(_KEYS))
+    if unknown:
+        raise ArgumentError(
+            f"a task has no key {', '.join(map(repr, unknown))}: there are {', '.join(_KEYS)}, or target alone"
+        )
+    for key in ("data", "model"):
+        if not isinstance(settings.get(key), str):
+            raise ArgumentError(
+                f"a task needs {key!r} as a name, got {settings.get(key)!r}: "
+                "give data and model, or target = 'module:function'"
+            )
+    if not isinstance(settings.get("augment", False), bool):
+        raise ArgumentError(f"'augment' must be true or false, got {settings['augment']!r}")
