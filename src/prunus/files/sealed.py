@@ -16,10 +16,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from prunus.errors import CorruptFileError, FileFormatError
+from prunus.errors import ArgumentError, CorruptFileError, FileFormatError
 
 BITS = {
-    "BOOL": 8, "U8": 8, "I8": 8, "F8_E4M3": 8, "F8_E5M2": 8,
+    "BOOL": 8, "U8": 8, "I8": 8,
+    "F8_E4M3": 8, "F8_E5M2": 8, "F8_E4M3FNUZ": 8, "F8_E5M2FNUZ": 8,
     "I16": 16, "U16": 16, "F16": 16, "BF16": 16,
     "I32": 32, "U32": 32, "F32": 32,
     "I64": 64, "U64": 64, "F64": 64,
@@ -37,7 +38,7 @@ class RawTensor:
     Attributes:
         dtype: name in the safetensors format, such as ``"F32"``.
         shape: its sizes.
-        data: its elements, row-major, little-endian.
+        data: its elements, row-major, little-endian; a memoryview must count in bytes.
     """
 
     dtype: str
@@ -68,7 +69,34 @@ def seal(kind: str, version: int, tensors: Mapping[str, RawTensor], metadata: Ma
         version: version of that kind's layout.
         tensors: name → tensor; stored widest dtype first, then by name, so that each is aligned.
         metadata: text → text, stored beside the seal.
+
+    Raises:
+        ArgumentError: a name or a key is one that the format keeps for itself, or is not valid Unicode.
     """
+    head, names = _head(kind, version, tensors, metadata)
+    hasher = hashlib.sha256(head)
+    for name in names:
+        hasher.update(tensors[name].data)
+    place = _digest_place(head)
+    head = head[:place] + hasher.hexdigest().encode() + head[place + 64 :]
+    return b"".join([head, *(tensors[name].data for name in names)])
+
+
+def sealed_size(kind: str, version: int, tensors: Mapping[str, RawTensor], metadata: Mapping[str, str]) -> int:
+    """The number of bytes that ``seal`` would return, without joining or hashing them."""
+    head, _ = _head(kind, version, tensors, metadata)
+    return len(head) + sum(len(tensor.data) for tensor in tensors.values())
+
+
+def _head(
+    kind: str, version: int, tensors: Mapping[str, RawTensor], metadata: Mapping[str, str]
+) -> tuple[bytes, list[str]]:
+    """The length and the header with a blank digest, and the names in the order of their bytes."""
+    if "__metadata__" in tensors:
+        raise ArgumentError("no tensor can be named '__metadata__' in a safetensors file: give it another name")
+    reserved = sorted(metadata.keys() & {_KIND, _VERSION, _DIGEST})
+    if reserved:
+        raise ArgumentError(f"the metadata key {reserved[0]!r} belongs to the seal: take another")
     names = sorted(tensors, key=lambda name: (-BITS[tensors[name].dtype], name))
     header: dict[str, object] = {
         "__metadata__": {
@@ -84,13 +112,14 @@ def seal(kind: str, version: int, tensors: Mapping[str, RawTensor], metadata: Ma
         end = offset + len(tensor.data)
         header[name] = {"dtype": tensor.dtype, "shape": list(tensor.shape), "data_offsets": [offset, end]}
         offset = end
-    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    try:
+        text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        raise ArgumentError(
+            f"a name or the metadata hold a lone surrogate, which no file can store: {error}"
+        ) from error
     text += b" " * (-len(text) % 8)
-    head = len(text).to_bytes(8, "little") + text
-    blank = b"".join([head, *(bytes(tensors[name].data) for name in names)])
-    digest = hashlib.sha256(blank).hexdigest().encode()
-    place = _digest_place(head)
-    return blank[:place] + digest + blank[place + 64 :]
+    return len(text).to_bytes(8, "little") + text, names
 
 
 def unseal(data: bytes, kind: str, newest_version: int) -> Sealed:
@@ -108,8 +137,8 @@ def unseal(data: bytes, kind: str, newest_version: int) -> Sealed:
     if metadata[_KIND] != kind:
         raise FileFormatError(f"expected a prunus {kind} file, got a prunus {metadata[_KIND]} file")
     version = metadata.get(_VERSION, "")
-    if not version.isdecimal():
-        raise FileFormatError(f"the {kind} file's version is {version!r}, not a number")
+    if not (version.isascii() and version.isdecimal() and len(version) < 10):
+        raise FileFormatError(f"the {kind} file's version is {version[:20]!r}, not a number")
     if int(version) > newest_version:
         raise FileFormatError(
             f"the {kind} file has format version {version}, this prunus reads up to {newest_version}: update prunus"
@@ -142,7 +171,7 @@ def split_header(data: bytes) -> tuple[dict[str, dict], memoryview]:
     if length > LARGEST_HEADER or 8 + length > len(data):
         raise CorruptFileError(f"truncated or not safetensors: a header of {length} bytes in a file of {len(data)}")
     try:
-        header = json.loads(data[8 : 8 + length].decode(), object_pairs_hook=_unique)
+        header = json.loads(data[8 : 8 + length].decode(), object_pairs_hook=unique_keys)
     except (ValueError, RecursionError) as error:
         raise CorruptFileError(f"the safetensors header cannot be read: {error}") from error
     if not isinstance(header, dict) or not all(isinstance(value, dict) for value in header.values()):
@@ -177,21 +206,46 @@ def raw_tensors(header: Mapping[str, dict], body: memoryview) -> dict[str, RawTe
 
 
 def _raw_tensor(name: str, entry: dict, body: memoryview) -> tuple[RawTensor, tuple[int, int]]:
-    dtype, shape, offsets = entry.get("dtype"), _sizes(entry.get("shape")), _sizes(entry.get("data_offsets"))
-    if dtype not in BITS:
+    dtype, shape, offsets = entry.get("dtype"), read_shape(entry.get("shape")), entry.get("data_offsets")
+    if not isinstance(dtype, str) or dtype not in BITS:
         raise CorruptFileError(f"tensor {name!r} has the unknown dtype {dtype!r}")
-    if shape is None or offsets is None or len(offsets) != 2:
+    if shape is None or not isinstance(offsets, list) or [type(offset) for offset in offsets] != [int, int]:
         raise CorruptFileError(f"tensor {name!r} has no readable shape or place")
     begin, end = offsets
-    if not begin <= end <= len(body) or (end - begin) * 8 != math.prod(shape) * BITS[dtype]:
+    if not 0 <= begin <= end <= len(body) or (end - begin) * 8 != math.prod(shape) * BITS[dtype]:
         raise CorruptFileError(f"tensor {name!r} of shape {shape} does not fit its place {offsets}")
     return RawTensor(dtype, shape, body[begin:end]), (begin, end)
 
 
-def _sizes(values: object) -> tuple[int, ...] | None:
-    if isinstance(values, list) and all(type(value) is int and value >= 0 for value in values):
-        return tuple(values)
-    return None
+def read_shape(values: object) -> tuple[int, ...] | None:
+    """What a JSON value says as the sizes of a tensor; None where it is no list of sizes, or one beyond all memory.
+
+    An empty tensor is held to the same bound without its zeros: its strides are products of the other sizes.
+    """
+    if not isinstance(values, list):
+        return None
+    product = 1
+    for value in values:
+        if type(value) is not int or value < 0:
+            return None
+        product *= max(value, 1)
+        if product >= 2**57:  # elements; 2⁶³ bits of the widest dtype
+            return None
+    return tuple(values)
+
+
+def unique_keys(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    """For ``json.loads(object_pairs_hook=…)``: the object, refused where a key stands twice or text is not Unicode.
+
+    Raises:
+        ValueError: as said.
+    """
+    for key, value in pairs:
+        (key + value if isinstance(value, str) else key).encode()  # a lone surrogate could not be printed later
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a key stands twice")
+    return found
 
 
 def _check_digest(data: bytes, metadata: Mapping[str, str]) -> None:
@@ -210,10 +264,3 @@ def _digest_place(head: bytes) -> int:
     marker = f'"{_DIGEST}":"'.encode()
     place = head.rfind(marker)
     return place + len(marker) if place >= 0 else -1
-
-
-def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise ValueError("a key stands twice")
-    return found
