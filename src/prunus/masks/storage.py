@@ -10,7 +10,7 @@ from pathlib import Path
 
 from prunus.errors import CorruptFileError, FileFormatError
 from prunus.files.atomic import write_atomically
-from prunus.files.sealed import RawTensor, read_file, seal, unseal
+from prunus.files.sealed import RawTensor, read_file, read_shape, seal, unique_keys, unseal
 from prunus.masks.bits import pack_bits, unpack_bits
 from prunus.masks.masks import Masks
 
@@ -33,16 +33,29 @@ def masks_from_bytes(data: bytes) -> Masks:
         CorruptFileError: truncated, or a byte has changed.
     """
     sealed = unseal(data, KIND, VERSION)
-    try:
-        shapes = json.loads(sealed.metadata.get("shapes", ""))
-        named = {name: tuple(int(size) for size in shape) for name, shape in shapes.items()}
-    except (ValueError, TypeError, AttributeError) as error:
-        raise CorruptFileError(f"the shapes of the masks cannot be read: {error}") from error
-    if named.keys() != sealed.tensors.keys():
+    shapes = _shapes(sealed.metadata.get("shapes", ""))
+    if shapes.keys() != sealed.tensors.keys():
         raise CorruptFileError("the masks and their shapes have different names")
-    if any(size < 1 for shape in named.values() for size in shape):
-        raise CorruptFileError("a mask has no element")
-    return Masks({name: unpack_bits(sealed.tensors[name].data, shape) for name, shape in named.items()})
+    if any(tensor.dtype != "U8" for tensor in sealed.tensors.values()):
+        raise CorruptFileError("the bits of a mask are not of dtype U8")
+    return Masks({name: unpack_bits(sealed.tensors[name].data, shape) for name, shape in shapes.items()})
+
+
+def _shapes(text: str) -> dict[str, tuple[int, ...]]:
+    """The shapes of the masks, each checked: the digest proves no intent."""
+    try:
+        named = json.loads(text, object_pairs_hook=unique_keys)
+    except (ValueError, RecursionError) as error:
+        raise CorruptFileError(f"the shapes of the masks cannot be read: {error}") from error
+    if not isinstance(named, dict):
+        raise CorruptFileError("the shapes of the masks are not an object")
+    found = {}
+    for name, value in named.items():
+        shape = read_shape(value)
+        if shape is None or 0 in shape:
+            raise CorruptFileError(f"the mask of {name!r} has an impossible shape: {value!r}")
+        found[name] = shape
+    return found
 
 
 def save_masks(masks: Masks, path: Path | str) -> None:
