@@ -1,0 +1,64 @@
+"""What a model costs, in one call."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from prunus.evaluation.connectivity import effective_parameters
+from prunus.evaluation.flops import count_flops
+from prunus.evaluation.parameters import count_nonzero_parameters, count_parameters
+from prunus.evaluation.undisturbed import ExampleInputs, measurable
+from prunus.packing.size import dense_size, packed_size
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """What a model costs.
+
+    Attributes:
+        parameters: number of parameters, tied ones once.
+        nonzero_parameters: of these, not zero.
+        effective_parameters: of these, on some path from the input to the output; None where that cannot be followed.
+        flops: floating-point operations of one example through the dense network; a multiply-add counts 2.
+        effective_flops: of these, without the products with a zero weight.
+        size_bytes: of the packed file.
+        dense_size_bytes: of the plain safetensors file.
+    """
+
+    parameters: int
+    nonzero_parameters: int
+    effective_parameters: int | None
+    flops: int
+    effective_flops: int
+    size_bytes: int
+    dense_size_bytes: int
+
+
+def measure(model: nn.Module, example_inputs: ExampleInputs, masks: Mapping[str, Tensor] | None = None) -> Measurement:
+    """Measure a model as it is, and leave it so.
+
+    Args:
+        model: any module; a compiled one is measured as the module that was compiled.
+        example_inputs: a tensor or a tuple of tensors, the model's positional arguments; the first dimension of the
+            first is the batch.
+        masks: name → bool tensor, True = kept, to be packed with the weights.
+
+    Raises:
+        ArgumentError: the inputs or outputs are not tensors, or the parameters have no values.
+        MaskError: the masks do not fit the model.
+    """
+    model = measurable(model)
+    flops = count_flops(model, example_inputs)
+    tensors = model.state_dict()
+    return Measurement(
+        parameters=count_parameters(model),
+        nonzero_parameters=count_nonzero_parameters(model),
+        effective_parameters=effective_parameters(model, example_inputs),
+        flops=flops.dense,
+        effective_flops=flops.effective,
+        size_bytes=packed_size(tensors, masks),
+        dense_size_bytes=dense_size(tensors),
+    )
