@@ -1,0 +1,111 @@
+"""Who paid and where: the change of each class, the sparsity of each layer."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from prunus.report.evidence import Evidence
+from prunus.report.palette import heat_name
+from prunus.report.words import count, signed
+from prunus.selection.candidates import Candidate
+from prunus.selection.constraints import ROUNDING
+from prunus.selection.statistics import mean
+
+_WHOLE_FROM = 10  # points from which a change is written without decimals
+
+
+@dataclass(frozen=True)
+class ClassRow:
+    """One technique's change of accuracy in each class.
+
+    Attributes:
+        technique: name.
+        index: of the technique.
+        sparsity: where it is not the one looked at; else None.
+        seeds: that have a dense model to compare with.
+        cells: text and name of the heat's step, in class order.
+    """
+
+    technique: str
+    index: int
+    sparsity: float | None
+    seeds: int
+    cells: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class Layer:
+    """How much of one tensor was removed, as the mean over seeds."""
+
+    name: str
+    shape: str
+    sparsity: float
+    kept: str
+
+
+@dataclass(frozen=True)
+class LayerGroup:
+    """The layers of one technique; ``sparsity`` is None where it is the one looked at."""
+
+    technique: str
+    index: int
+    sparsity: float | None
+    layers: tuple[Layer, ...]
+
+
+def class_names(evidence: Evidence) -> list[str]:
+    """Names of the classes, in class order."""
+    for candidate in evidence.candidates:
+        for replicate in candidate.replicates:
+            classes = evidence.test_classes(replicate)
+            if classes:
+                return [outcome.name for outcome in classes]
+    return []
+
+
+def class_rows(evidence: Evidence) -> list[ClassRow]:
+    """One row for every technique, at the sparsity looked at or the nearest that it has."""
+    names, rows = class_names(evidence), []
+    for index, technique in enumerate(evidence.techniques):
+        candidate = evidence.near(technique, evidence.level)
+        if candidate is None:
+            continue
+        changes = [change for replicate in candidate.replicates if (change := evidence.class_changes(replicate))]
+        cells = [_cell([change.get(name, math.nan) for change in changes]) for name in names]
+        rows.append(ClassRow(technique, index, _elsewhere(evidence, candidate), len(changes), tuple(cells)))
+    return rows
+
+
+def _cell(changes: list[float]) -> tuple[str, str]:
+    points = 100 * mean(changes) if changes else math.nan
+    return signed(points, 0 if abs(points) >= _WHOLE_FROM else 1), heat_name(points)
+
+
+def _elsewhere(evidence: Evidence, candidate: Candidate) -> float | None:
+    sparsity = candidate.requested_sparsity
+    return sparsity if abs(sparsity - evidence.level) > ROUNDING else None
+
+
+def layer_groups(evidence: Evidence) -> list[LayerGroup]:
+    """The layers of every technique, at the sparsity looked at or the nearest that it has."""
+    groups = []
+    for index, technique in enumerate(evidence.techniques):
+        candidate = evidence.near(technique, evidence.level)
+        layers = _layers(evidence, candidate) if candidate else ()
+        if candidate and layers:
+            groups.append(LayerGroup(technique, index, _elsewhere(evidence, candidate), layers))
+    return groups
+
+
+def _layers(evidence: Evidence, candidate: Candidate) -> tuple[Layer, ...]:
+    prunings = [evidence.states[replicate.state].pruning for replicate in candidate.replicates]
+    tensors = [pruning.tensors for pruning in prunings if pruning]
+    found = []
+    for name, first in tensors[0].items() if tensors else ():
+        counts = [tensor[name] for tensor in tensors if name in tensor]
+        kept = mean([one.kept for one in counts])
+        shape = "×".join(str(size) for size in first.shape)
+        sparsity = mean([one.sparsity for one in counts])
+        found.append(Layer(name.removesuffix(".weight"), shape, sparsity, f"{count(kept)} of {count(first.total)}"))
+    return tuple(found)

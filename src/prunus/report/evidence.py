@@ -1,0 +1,145 @@
+"""What the history says about one experiment, gathered once for all sections of the page."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from prunus.errors import SelectionError
+from prunus.history.records import ClassOutcome, ExperimentRecord, RunRecord, StateRecord
+from prunus.history.store import History
+from prunus.selection.candidates import Candidate, Replicate
+from prunus.selection.choose import Choice
+from prunus.selection.constraints import ROUNDING, Constraint, parse_constraints
+
+DENSE = "dense"
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """One experiment.
+
+    Attributes:
+        experiment: its record.
+        runs: begun, in the order of the experiment.
+        states: id → record of every state of these runs.
+        candidates: technique at requested sparsity, with a replicate for every seed that got there.
+        metric: that the choice is made by.
+        constraints: that it is made under.
+        choice: what was chosen; None where nothing qualifies.
+        refusal: why nothing was chosen; empty where something was.
+        problems: of the history.
+    """
+
+    experiment: ExperimentRecord
+    runs: tuple[RunRecord, ...]
+    states: Mapping[str, StateRecord]
+    candidates: tuple[Candidate, ...]
+    metric: str
+    constraints: tuple[Constraint, ...]
+    choice: Choice | None
+    refusal: str
+    problems: tuple[str, ...]
+
+    @functools.cached_property
+    def techniques(self) -> tuple[str, ...]:
+        """Names of the techniques, without the dense one, in the order of the recipe."""
+        names = [run.technique for run in self.runs] + [candidate.technique for candidate in self.candidates]
+        return tuple(name for name in dict.fromkeys(names) if name != DENSE)
+
+    @functools.cached_property
+    def targets(self) -> tuple[float, ...]:
+        """Sparsities that the recipe asked for, rising."""
+        return tuple(sorted({sparsity for run in self.runs for sparsity in run.sparsities}))
+
+    @functools.cached_property
+    def dense(self) -> Candidate | None:
+        """The unpruned model."""
+        return next((candidate for candidate in self.candidates if candidate.technique == DENSE), None)
+
+    @functools.cached_property
+    def seeds(self) -> tuple[int, ...]:
+        """Every seed of the runs."""
+        return tuple(sorted({run.seed for run in self.runs}))
+
+    @functools.cached_property
+    def level(self) -> float:
+        """The sparsity to look at closely: the chosen one, else the first target that the constraints allow."""
+        if self.choice and self.choice.candidate.technique != DENSE:
+            return self.choice.candidate.requested_sparsity
+        lowest = max(
+            (limit.limit for limit in self.constraints if limit.metric == "sparsity" and limit.bound == "at_least"),
+            default=0.0,
+        )
+        levels = self.targets or tuple(candidate.requested_sparsity for candidate in self.candidates)
+        return next((level for level in levels if level >= lowest - ROUNDING), max(levels, default=0.0))
+
+    def of(self, technique: str) -> list[Candidate]:
+        """The candidates of a technique, by rising sparsity."""
+        found = [candidate for candidate in self.candidates if candidate.technique == technique]
+        return sorted(found, key=lambda candidate: candidate.requested_sparsity)
+
+    def near(self, technique: str, sparsity: float) -> Candidate | None:
+        """The candidate of a technique whose density is nearest to that sparsity's; None where it has none."""
+
+        def distance(candidate: Candidate) -> float:
+            densities = max(1 - candidate.requested_sparsity, 1e-9), max(1 - sparsity, 1e-9)
+            return abs(math.log(densities[0] / densities[1]))
+
+        return min(self.of(technique), key=distance, default=None)
+
+    def at(self, technique: str, sparsity: float) -> Candidate | None:
+        """The candidate of a technique at that sparsity; None where it has none."""
+        found = self.near(technique, sparsity)
+        return found if found and abs(found.requested_sparsity - sparsity) <= ROUNDING else None
+
+    def class_changes(self, replicate: Replicate) -> dict[str, float]:
+        """Class → its change of test accuracy from the dense model of the same seed; empty where that is unknown."""
+        dense = next((one for one in self.dense.replicates if one.seed == replicate.seed), None) if self.dense else None
+        if dense is None:
+            return {}
+        before = {outcome.name: outcome.accuracy for outcome in self.test_classes(dense)}
+        after = {outcome.name: outcome.accuracy for outcome in self.test_classes(replicate)}
+        return {name: after[name] - before[name] for name in after} if before.keys() == after.keys() else {}
+
+    def test_classes(self, replicate: Replicate) -> tuple[ClassOutcome, ...]:
+        """How each class fared in the test split, in class order."""
+        test = self.states[replicate.state].test
+        return test.classes if test else ()
+
+
+def gather(history: History, experiment_id: str | None) -> Evidence:
+    """Read one experiment; None for the latest.
+
+    Raises:
+        UnknownNameError, ArgumentError, HistoryError: as for ``History.experiment``.
+    """
+    view = history.restricted_to(experiment_id)
+    experiment = view.experiment()
+    order = {run: index for index, run in enumerate(experiment.runs)}
+    runs = sorted(view.runs(), key=lambda run: order[run.id])
+    metric, limits = _asked(experiment.recipe)
+    choice, refusal = None, ""
+    try:
+        choice = view.best(metric, **limits)
+    except SelectionError as error:
+        refusal = str(error)
+    return Evidence(
+        experiment=experiment,
+        runs=tuple(runs),
+        states={state.id: state.record for state in view.states()},
+        candidates=tuple(view.candidates()),
+        metric=metric,
+        constraints=parse_constraints(limits),
+        choice=choice,
+        refusal=refusal,
+        problems=tuple(view.problems),
+    )
+
+
+def _asked(recipe: Mapping[str, Any]) -> tuple[str, dict[str, float]]:
+    choose = dict(recipe.get("choose", {}))
+    return choose.pop("by", "accuracy"), choose

@@ -1,0 +1,139 @@
+"""The tables of comparisons and of sizes."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from dataclasses import dataclass
+
+from prunus.report.evidence import DENSE, Evidence
+from prunus.report.words import UNKNOWN, half_width, signed
+from prunus.selection.candidates import Candidate
+from prunus.selection.constraints import ROUNDING
+from prunus.selection.statistics import Interval, mean, mean_interval, paired_difference
+
+SIZE_METRICS = (
+    "sparsity",
+    "worst_class_accuracy",
+    "nonzero_parameters",
+    "effective_parameters",
+    "effective_flops",
+    "size_bytes",
+    "compression",
+)
+_NEAR_ZERO = 0.0005
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two techniques at one sparsity.
+
+    Attributes:
+        first, second: names; the difference is first minus second.
+        sparsity: asked for.
+        looked_at: whether it is the sparsity that the page looks at closely.
+        difference: in words, in points.
+        interval: in words, in points.
+        seeds: that both have.
+        clear: whether the interval excludes 0.
+        verdict: in words.
+    """
+
+    first: str
+    second: str
+    sparsity: float
+    looked_at: bool
+    difference: str
+    interval: str
+    seeds: int
+    clear: bool
+    verdict: str
+
+
+@dataclass(frozen=True)
+class SizeRow:
+    """One technique at one sparsity: means over seeds.
+
+    Attributes:
+        technique: name.
+        index: of the technique; None for the dense model.
+        chosen: whether this was chosen.
+        accuracy: test accuracy.
+        half_width: of its 95 % interval; nan where there is none.
+        values: metric → mean over seeds.
+    """
+
+    technique: str
+    index: int | None
+    chosen: bool
+    requested: float
+    accuracy: float
+    half_width: float
+    values: dict[str, float]
+
+
+def comparisons(evidence: Evidence) -> list[Comparison]:
+    """Every pair of techniques at every target, by rising sparsity; pairs that have no seed in common are left out."""
+    found = []
+    for sparsity in evidence.targets:
+        measured = [one for name in evidence.techniques if (one := evidence.at(name, sparsity))]
+        for first, second in itertools.combinations(measured, 2):
+            difference = _difference(first, second)
+            if difference:
+                looked_at = abs(sparsity - evidence.level) <= ROUNDING
+                found.append(_compared(first.technique, second.technique, sparsity, looked_at, difference))
+    return found
+
+
+def _difference(first: Candidate, second: Candidate) -> Interval | None:
+    others = {replicate.seed: replicate.reporting["accuracy"] for replicate in second.replicates}
+    pairs = [
+        (replicate.reporting["accuracy"], others[replicate.seed])
+        for replicate in first.replicates
+        if replicate.seed in others
+    ]
+    return paired_difference([one for one, _ in pairs], [other for _, other in pairs]) if pairs else None
+
+
+def _compared(first: str, second: str, sparsity: float, looked_at: bool, difference: Interval) -> Comparison:
+    if difference.low is None or difference.high is None:
+        interval = UNKNOWN
+        verdict = "one seed: no interval" if difference.count == 1 else "unknown: a model diverged"
+    else:
+        # An end that would be rounded to zero would hide on which side of zero it lies.
+        decimals = 2 if min(abs(difference.low), abs(difference.high)) < _NEAR_ZERO else 1
+        interval = f"{signed(100 * difference.low, decimals)} to {signed(100 * difference.high, decimals)}"
+        better = "first" if difference.mean > 0 else "second"
+        verdict = f"clear: interval excludes 0, the {better} is better"
+        if not difference.excludes_zero:
+            verdict = "no clear difference"
+    return Comparison(
+        first=first,
+        second=second,
+        sparsity=sparsity,
+        looked_at=looked_at,
+        difference=signed(100 * difference.mean),
+        interval=interval,
+        seeds=difference.count,
+        clear=difference.excludes_zero,
+        verdict=verdict,
+    )
+
+
+def sizes(evidence: Evidence) -> list[SizeRow]:
+    """Every candidate, the dense one first, then technique by technique by rising sparsity."""
+    chosen = evidence.choice.candidate if evidence.choice else None
+    rows = []
+    for index, name in [(None, DENSE), *enumerate(evidence.techniques)]:
+        for candidate in evidence.of(name):
+            accuracy = mean_interval(candidate.reporting("accuracy"))
+            values = {metric: mean(candidate.reporting(metric)) for metric in SIZE_METRICS}
+            requested = candidate.requested_sparsity
+            is_chosen = candidate == chosen
+            rows.append(SizeRow(name, index, is_chosen, requested, accuracy.mean, half_width(accuracy), values))
+    return rows
+
+
+def sortable(value: float) -> str:
+    """A number for the page's script to sort by; empty where it is unknown."""
+    return repr(float(value)) if math.isfinite(value) else ""

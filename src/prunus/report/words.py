@@ -1,0 +1,143 @@
+"""Numbers and metrics in words, as the page writes them."""
+
+from __future__ import annotations
+
+import math
+import unicodedata
+from collections.abc import Sequence
+
+from prunus.selection.constraints import Constraint
+from prunus.selection.metrics import METRICS
+from prunus.selection.statistics import Interval
+
+UNKNOWN = "–"
+_SPACE = "\N{NO-BREAK SPACE}"
+_MINUS = "\N{MINUS SIGN}"
+_NAMES = {
+    "worst_class_accuracy": "worst-class accuracy",
+    "worst_class_drop": "worst-class drop",
+    "accuracy_drop": "accuracy drop",
+    "nonzero_parameters": "number of non-zero parameters",
+    "parameters": "number of parameters",
+    "effective_parameters": "number of effective parameters",
+    "flops": "number of FLOPs",
+    "effective_flops": "number of effective FLOPs",
+    "size_bytes": "packed size",
+}
+_OF_A_SPLIT = ("accuracy", "loss", "worst_class_accuracy", "accuracy_drop", "worst_class_drop")
+
+
+def percent(fraction: float, decimals: int = 1) -> str:
+    """``0.9288`` as ``92.9 %``."""
+    return f"{100 * fraction:.{decimals}f}{_SPACE}%" if math.isfinite(fraction) else UNKNOWN
+
+
+def sparsity_percent(sparsity: float) -> str:
+    """A sparsity with the digits that tell it from its neighbours: ``90 %``, ``96.8 %``, ``99.95 %``."""
+    return f"{_sparsity_digits(sparsity)}{_SPACE}%" if math.isfinite(sparsity) else UNKNOWN
+
+
+def _sparsity_digits(sparsity: float) -> str:
+    density = 1 - sparsity
+    decimals = 1 if density >= 0.0095 or density <= 0 else 1 + math.ceil(-math.log10(density) - 2)
+    text = f"{100 * sparsity:.{decimals}f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def signed(value: float, decimals: int = 1) -> str:
+    """A number with its sign, which zero lacks: ``+0.4``, ``−2.0``, ``0.0``."""
+    if not math.isfinite(value):
+        return UNKNOWN
+    text = f"{abs(value):.{decimals}f}"
+    if float(text) == 0:
+        return text
+    return f"{'+' if value > 0 else _MINUS}{text}"
+
+
+def half_width(interval: Interval) -> float:
+    """Distance from the mean to the interval's ends; nan where there is no interval."""
+    return math.nan if interval.high is None else interval.high - interval.mean
+
+
+def spread(interval: Interval, decimals: int = 1) -> str:
+    """The half-width of an interval of fractions, in points: ``±0.7``; empty where there is no interval."""
+    width = half_width(interval)
+    return f"±{100 * width:.{decimals}f}" if math.isfinite(width) else ""
+
+
+def count(value: float) -> str:
+    """A whole number: ``13,000``, and ``1.23 M`` from a million on."""
+    if not math.isfinite(value):
+        return UNKNOWN
+    for unit, name in ((1e12, "T"), (1e9, "G"), (1e6, "M")):
+        if abs(value) >= unit:
+            return f"{value / unit:.3g}{_SPACE}{name}" if abs(value) < 1000 * unit else f"{value:.3g}"
+    return f"{value:,.0f}"
+
+
+def kilobytes(size_bytes: float) -> str:
+    """A size in units of 1,024 bytes, without the unit: ``50.8``."""
+    if not math.isfinite(size_bytes):
+        return UNKNOWN
+    return f"{size_bytes / 1024:,.1f}" if size_bytes < 1024 * 1000 else f"{size_bytes / 1024:,.0f}"
+
+
+def duration(seconds: float) -> str:
+    """A time that work took: ``4.0 s``, ``2 min 31 s``, ``3 h 5 min``."""
+    if not math.isfinite(seconds):
+        return UNKNOWN
+    if seconds < 60:
+        return f"{seconds:.1f}{_SPACE}s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes}{_SPACE}min {rest}{_SPACE}s"
+    return f"{minutes // 60}{_SPACE}h {minutes % 60}{_SPACE}min"
+
+
+def plural(number: int, noun: str) -> str:
+    """``1 seed``, ``3 seeds``."""
+    if number == 1:
+        return f"1 {noun}"
+    return f"{number:,} {noun[:-1]}ies" if noun.endswith("y") else f"{number:,} {noun}s"
+
+
+def listed(parts: Sequence[str]) -> str:
+    """``a, b and c``."""
+    return " and ".join(filter(None, [", ".join(parts[:-1]), *parts[-1:]]))
+
+
+def metric(name: str) -> str:
+    """The metric's name in words, without its split."""
+    return _NAMES.get(name, name.replace("_", " "))
+
+
+def objective(name: str) -> str:
+    """What was optimised: ``the highest validation accuracy``, ``the smallest packed size``."""
+    superlative = "highest" if METRICS[name].better == "higher" else "lowest"
+    if METRICS[name].unit in ("bytes", "count"):
+        superlative = "smallest"
+    return f"the {superlative} {'validation ' if name in _OF_A_SPLIT else ''}{metric(name)}"
+
+
+def constraint(limit: Constraint) -> str:
+    """``a sparsity of at least 90 %``."""
+    return f"{metric(limit.metric)} of {limit.bound.replace('_', ' ')} {_quantity(limit.metric, limit.limit)}"
+
+
+def _quantity(name: str, value: float) -> str:
+    unit = METRICS[name].unit
+    if name == "sparsity":
+        return sparsity_percent(value)
+    if unit == "fraction":
+        return f"{100 * value:.6g}{_SPACE}{'points' if name.endswith('drop') else '%'}"
+    if unit == "bytes":
+        return f"{kilobytes(value)}{_SPACE}KB"
+    return f"{value:.6g}{_SPACE}times" if unit == "times" else f"{value:,.6g}"
+
+
+def printable(text: str) -> str:
+    """The text with a replacement character for every character that XML cannot hold and nobody can read."""
+    return "".join(
+        "\N{REPLACEMENT CHARACTER}" if unicodedata.category(one) in ("Cc", "Cs") or one in "\ufffe\uffff" else one
+        for one in text
+    )
