@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from torch import nn
 
 from prunus.errors import ArgumentError, DataError
-from prunus.evaluation.accuracy import ClassCount, evaluate
+from prunus.evaluation.accuracy import evaluate
+from prunus.outcomes import ClassOutcome
 
 NAMES = ("cat", "dog", "emu")
 
@@ -33,7 +34,7 @@ def test_loss_and_counts_do_not_depend_on_how_the_data_are_batched(targets, size
     assert result.accuracy == sum(right) / len(right)
     for index, name in enumerate(NAMES):
         mine = [hit for hit, target in zip(right, targets, strict=True) if target == index]
-        assert result.classes[index] == ClassCount(name, len(mine), sum(mine))
+        assert result.classes[index] == ClassOutcome(name, len(mine), sum(mine))
 
 
 def test_a_loss_per_example_equals_its_mean():
@@ -64,7 +65,7 @@ def test_groups_are_counted_in_the_order_of_the_batches():
         groups=torch.tensor([0, 1, 0, 1]),
         group_names=("young", "old"),
     )
-    assert result.groups == (ClassCount("young", 2, 2), ClassCount("old", 2, 1))
+    assert result.groups == (ClassOutcome("young", 2, 2), ClassOutcome("old", 2, 1))
     assert result.groups[1].accuracy == 0.5
 
 
@@ -81,16 +82,16 @@ def test_tokens_are_flattened_ignored_ones_left_out_and_groups_follow_their_exam
     )
     assert result.loss == pytest.approx(F.cross_entropy(outputs.flatten(0, 1), targets.flatten()).item())
     assert (result.accuracy, result.classes) == (4 / 5, ())
-    assert result.groups == (ClassCount("a", 3, 2), ClassCount("b", 2, 2))
+    assert result.groups == (ClassOutcome("a", 3, 2), ClassOutcome("b", 2, 2))
     named = evaluate(nn.Identity(), [(outputs, targets)], loss=F.cross_entropy, class_names=NAMES)
-    assert named.classes == (ClassCount("cat", 2, 1), ClassCount("dog", 1, 1), ClassCount("emu", 2, 2))
+    assert named.classes == (ClassOutcome("cat", 2, 1), ClassOutcome("dog", 1, 1), ClassOutcome("emu", 2, 2))
 
 
 def test_a_loss_that_is_not_finite_is_reported_and_a_row_with_nan_is_wrong():
     outputs = torch.tensor([[math.nan, 0.0], [0.0, math.nan], [0.0, 1.0]])
     result = evaluate(nn.Identity(), [(outputs, torch.tensor([0, 1, 1]))], loss=F.cross_entropy, class_names=("a", "b"))
     assert math.isnan(result.loss)
-    assert result.classes == (ClassCount("a", 1, 0), ClassCount("b", 2, 1))
+    assert result.classes == (ClassOutcome("a", 1, 0), ClassOutcome("b", 2, 1))
 
 
 def test_a_class_without_examples_is_named():

@@ -6,7 +6,8 @@ from safetensors.torch import save
 from torch import nn
 
 from prunus.errors import ArgumentError, MaskError
-from prunus.evaluation.measure import Measurement, measure
+from prunus.evaluation.measure import measure
+from prunus.outcomes import Cost
 from prunus.packing.format import pack
 
 
@@ -25,7 +26,7 @@ def test_a_measurement_is_made_of_its_parts():
     others = 32 + 64 + 320 + 10
     found = measure(model, torch.randn(3, 1, 8, 8), masks)
     state = model.state_dict()
-    assert found == Measurement(
+    assert found == Cost(
         parameters=64 * 32 + others,
         nonzero_parameters=kept + others - 32,  # the shifts of the normalisation begin as zeros
         effective_parameters=kept + others - 32 - 1 - 10,  # the scale and outgoing weights of the dead unit

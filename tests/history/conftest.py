@@ -6,17 +6,9 @@ import types
 
 import pytest
 
-from prunus.history.records import (
-    ClassOutcome,
-    Cost,
-    ExperimentRecord,
-    Pruning,
-    RunRecord,
-    SplitOutcome,
-    StateRecord,
-    TensorCount,
-)
+from prunus.history.records import ExperimentRecord, Pruning, RunRecord, StateRecord, TensorCount
 from prunus.history.store import History
+from prunus.outcomes import ClassOutcome, Cost, SplitOutcome
 
 WEIGHTS = b"weights"
 

@@ -12,17 +12,8 @@ from hypothesis import strategies as st
 from prunus.errors import HistoryError
 from prunus.history.encoding import decode, encode
 from prunus.history.migrations import MIGRATIONS
-from prunus.history.records import (
-    SCHEMA,
-    ClassOutcome,
-    Cost,
-    ExperimentRecord,
-    Pruning,
-    RunRecord,
-    SplitOutcome,
-    StateRecord,
-    TensorCount,
-)
+from prunus.history.records import SCHEMA, ExperimentRecord, Pruning, RunRecord, StateRecord, TensorCount
+from prunus.outcomes import ClassOutcome, Cost, SplitOutcome
 
 text = st.text(max_size=8)
 number = st.floats(allow_nan=False)

@@ -3,52 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from prunus.errors import ArgumentError, DataError
 from prunus.evaluation.undisturbed import undisturbed
+from prunus.outcomes import ClassOutcome, SplitOutcome
 
 IGNORED = -100  # a target that does not count, as in torch.nn.functional.cross_entropy
-
-
-@dataclass(frozen=True)
-class ClassCount:
-    """How one class, or one group, fared.
-
-    Attributes:
-        name: of the class or group.
-        count: examples of it.
-        correct: how many of them were predicted right.
-    """
-
-    name: str
-    count: int
-    correct: int
-
-    @property
-    def accuracy(self) -> float:
-        """Fraction predicted right, in [0, 1]."""
-        return self.correct / self.count
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """How a model fared on some data.
-
-    Attributes:
-        loss: mean per example (per token, for token outputs); not finite where the model's outputs are not.
-        accuracy: fraction predicted right, in [0, 1].
-        classes: counts per class, in class order; empty where no class is named.
-        groups: counts per group, in group order; empty where no group is named.
-    """
-
-    loss: float
-    accuracy: float
-    classes: tuple[ClassCount, ...]
-    groups: tuple[ClassCount, ...] = ()
 
 
 def evaluate(
@@ -59,7 +22,7 @@ def evaluate(
     class_names: Sequence[str],
     groups: Tensor | None = None,
     group_names: Sequence[str] = (),
-) -> Evaluation:
+) -> SplitOutcome:
     """Run the model over all batches, in evaluation mode and without gradients.
 
     The largest output is the prediction; an example with a NaN among its outputs is predicted wrong. The model's
@@ -93,7 +56,7 @@ def evaluate(
     counted = torch.cat([flags for _, flags, _ in seen])
     targets = torch.cat([values for values, _, _ in seen])[counted]
     correct = torch.cat([flags for _, _, flags in seen])[counted]
-    return Evaluation(
+    return SplitOutcome(
         loss=losses / len(targets),
         accuracy=int(correct.sum()) / len(targets),
         classes=_counts("class", targets, correct, class_names) if class_names else (),
@@ -137,7 +100,7 @@ def _total(value: Tensor, targets: Tensor, count: int) -> float:
     return float(value[targets != IGNORED].double().sum())
 
 
-def _counts(kind: str, labels: Tensor, correct: Tensor, names: Sequence[str]) -> tuple[ClassCount, ...]:
+def _counts(kind: str, labels: Tensor, correct: Tensor, names: Sequence[str]) -> tuple[ClassOutcome, ...]:
     if int(labels.min()) < 0 or int(labels.max()) >= len(names):
         raise DataError(
             f"the data hold the {kind} values {int(labels.min())} to {int(labels.max())}, "
@@ -151,12 +114,12 @@ def _counts(kind: str, labels: Tensor, correct: Tensor, names: Sequence[str]) ->
             f"the {kind} {', '.join(map(repr, missing))} has no example among the {len(labels)} evaluated, so that "
             f"nothing can be said about it: evaluate on data that hold every {kind}"
         )
-    return tuple(ClassCount(name, total, hits) for name, total, hits in zip(names, totals, right, strict=True))
+    return tuple(ClassOutcome(name, total, hits) for name, total, hits in zip(names, totals, right, strict=True))
 
 
 def _group_counts(
     groups: Tensor | None, names: Sequence[str], lengths: list[tuple[int, int]], counted: Tensor, correct: Tensor
-) -> tuple[ClassCount, ...]:
+) -> tuple[ClassOutcome, ...]:
     if groups is None and not names:
         return ()
     examples = sum(count for count, _ in lengths)

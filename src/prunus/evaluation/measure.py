@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from torch import Tensor, nn
 
@@ -11,33 +10,11 @@ from prunus.evaluation.connectivity import effective_parameters
 from prunus.evaluation.flops import count_flops
 from prunus.evaluation.parameters import count_nonzero_parameters, count_parameters
 from prunus.evaluation.undisturbed import ExampleInputs, measurable
+from prunus.outcomes import Cost
 from prunus.packing.size import dense_size, packed_size
 
 
-@dataclass(frozen=True)
-class Measurement:
-    """What a model costs.
-
-    Attributes:
-        parameters: number of parameters, tied ones once.
-        nonzero_parameters: of these, not zero.
-        effective_parameters: of these, on some path from the input to the output; None where that cannot be followed.
-        flops: floating-point operations of one example through the dense network; a multiply-add counts 2.
-        effective_flops: of these, without the products with a zero weight.
-        size_bytes: of the packed file.
-        dense_size_bytes: of the plain safetensors file.
-    """
-
-    parameters: int
-    nonzero_parameters: int
-    effective_parameters: int | None
-    flops: int
-    effective_flops: int
-    size_bytes: int
-    dense_size_bytes: int
-
-
-def measure(model: nn.Module, example_inputs: ExampleInputs, masks: Mapping[str, Tensor] | None = None) -> Measurement:
+def measure(model: nn.Module, example_inputs: ExampleInputs, masks: Mapping[str, Tensor] | None = None) -> Cost:
     """Measure a model as it is, and leave it so.
 
     Args:
@@ -53,7 +30,7 @@ def measure(model: nn.Module, example_inputs: ExampleInputs, masks: Mapping[str,
     model = measurable(model)
     flops = count_flops(model, example_inputs)
     tensors = model.state_dict()
-    return Measurement(
+    return Cost(
         parameters=count_parameters(model),
         nonzero_parameters=count_nonzero_parameters(model),
         effective_parameters=effective_parameters(model, example_inputs),

@@ -9,12 +9,12 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from prunus.evaluation.accuracy import Evaluation, evaluate
+from prunus.evaluation.accuracy import evaluate
 from prunus.evaluation.measure import measure
 from prunus.experiments.settings import TechniqueSettings
 from prunus.experiments.work import Work
-from prunus.history.records import ClassOutcome, Cost, SplitOutcome
 from prunus.masks.masks import Masks
+from prunus.outcomes import Cost, SplitOutcome
 from prunus.tasks.load import load_task
 from prunus.tasks.task import Examples, Task
 from prunus.training.batches import TensorBatches
@@ -75,12 +75,11 @@ class Workshop:
 
     def cost(self, model: nn.Module, masks: Masks | None) -> Cost:
         """What the model costs."""
-        measured = measure(model, self.task.data.test.inputs[:1], masks)
-        return Cost(**{name: getattr(measured, name) for name in Cost.__dataclass_fields__})
+        return measure(model, self.task.data.test.inputs[:1], masks)
 
     def _outcome(self, model: nn.Module, examples: Examples) -> SplitOutcome:
         data = self.task.data
-        found = evaluate(
+        return evaluate(
             model,
             examples.batches(EVALUATION_BATCH),
             loss=self.task.loss,
@@ -88,16 +87,6 @@ class Workshop:
             groups=examples.groups,
             group_names=data.group_names,
         )
-        return _split_outcome(found)
-
-
-def _split_outcome(found: Evaluation) -> SplitOutcome:
-    return SplitOutcome(
-        loss=found.loss,
-        accuracy=found.accuracy,
-        classes=tuple(ClassOutcome(each.name, each.count, each.correct) for each in found.classes),
-        groups=tuple(ClassOutcome(each.name, each.count, each.correct) for each in found.groups),
-    )
 
 
 @functools.lru_cache(maxsize=2)

@@ -8,7 +8,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from prunus.history.records import Cost, ExperimentRecord, RunRecord, SplitOutcome, StateRecord
+from prunus.history.records import ExperimentRecord, RunRecord, StateRecord
+from prunus.outcomes import Cost, SplitOutcome
 from prunus.selection.candidates import Candidate, Replicate
 
 DENSE = "dense"

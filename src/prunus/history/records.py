@@ -5,72 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from prunus.outcomes import Cost, SplitOutcome
+
 SCHEMA = 1  # version of these records; history/migrations.py brings older ones here
-
-
-@dataclass(frozen=True)
-class ClassOutcome:
-    """How one class, or one group, fared.
-
-    Attributes:
-        name: of the class or group.
-        count: examples of it in the split.
-        correct: how many of them were predicted right.
-    """
-
-    name: str
-    count: int
-    correct: int
-
-    @property
-    def accuracy(self) -> float:
-        """Fraction predicted right, in [0, 1]."""
-        return self.correct / self.count
-
-
-@dataclass(frozen=True)
-class SplitOutcome:
-    """How a model fared on one split of the data.
-
-    Attributes:
-        loss: mean loss per example.
-        accuracy: fraction predicted right, in [0, 1].
-        classes: outcome per class, in class order.
-        groups: outcome per group, empty where the data name none.
-    """
-
-    loss: float
-    accuracy: float
-    classes: tuple[ClassOutcome, ...]
-    groups: tuple[ClassOutcome, ...] = ()
-
-    @property
-    def worst_class_accuracy(self) -> float:
-        """Accuracy of the class that fared worst."""
-        return min(outcome.accuracy for outcome in self.classes)
-
-
-@dataclass(frozen=True)
-class Cost:
-    """What a model costs.
-
-    Attributes:
-        parameters: number of parameters.
-        nonzero_parameters: of these, not zero.
-        effective_parameters: of these, on some path from the input to the output; None where that is undefined.
-        flops: floating-point operations of one example through the dense network (a multiply-add counts 2).
-        effective_flops: of these, those whose weight is not zero.
-        size_bytes: of the packed file.
-        dense_size_bytes: of the plain safetensors file.
-    """
-
-    parameters: int
-    nonzero_parameters: int
-    effective_parameters: int | None
-    flops: int
-    effective_flops: int
-    size_bytes: int
-    dense_size_bytes: int
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
-from prunus.history.records import ClassOutcome, Cost, ExperimentRecord, RunRecord, StateRecord, TensorCount
+from prunus.history.records import ExperimentRecord, RunRecord, StateRecord, TensorCount
+from prunus.outcomes import ClassOutcome, Cost
 
 _ID = re.compile(r"[0-9A-Za-z][0-9A-Za-z_.-]{0,199}")
 _DIGEST = re.compile(r"[0-9a-f]{64}")

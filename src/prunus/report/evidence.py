@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from prunus.errors import SelectionError
-from prunus.history.records import ClassOutcome, ExperimentRecord, RunRecord, StateRecord
+from prunus.history.records import ExperimentRecord, RunRecord, StateRecord
 from prunus.history.store import History
+from prunus.outcomes import ClassOutcome
 from prunus.selection.candidates import Candidate, Replicate
 from prunus.selection.choose import Choice
 from prunus.selection.constraints import ROUNDING, Constraint, parse_constraints
