@@ -76,20 +76,21 @@ class Table(Mapping[str, Entry]):
         if not self._plugins_read:
             from importlib.metadata import entry_points  # takes longer to import than all of this module
 
-            self._plugins_read = True
+            entries = dict(self._entries)
             for point in entry_points(group=self._group or ""):
-                if point.name in self._entries:
+                if point.name in entries:
                     raise ArgumentError(
-                        f"the {self.kind} {point.name!r} is declared twice: as {self._entries[point.name].target} "
+                        f"the {self.kind} {point.name!r} is declared twice: as {entries[point.name].target} "
                         f"and by the entry point {point.value}; a plug-in needs a name of its own"
                     )
-                self._entries[point.name] = Entry(point.value, summary=f"plug-in from {point.value}")
+                entries[point.name] = Entry(point.value, summary=f"plug-in from {point.value}")
+            self._entries, self._plugins_read = entries, True
         return self._entries
 
 
 def unknown_name(kind: str, name: str, known: Mapping[str, Any]) -> str:
     """The sentence for a name that is not known: what came, what there is, what was perhaps meant."""
-    nearest = difflib.get_close_matches(name, known, n=1)
+    nearest = difflib.get_close_matches(str(name), known, n=1)
     hint = f"; did you mean {nearest[0]!r}?" if nearest else ""
     return f"no {kind} is named {name!r}: there are {', '.join(sorted(known))}{hint}"
 
@@ -102,7 +103,7 @@ def import_target(target: str) -> Any:
             the module itself passes through unchanged.
     """
     module_name, _, attribute = target.partition(":")
-    if not module_name or not attribute:
+    if not module_name or not attribute or module_name.startswith("."):
         raise ArgumentError(f"expected 'package.module:attribute', got {target!r}")
     try:
         module = importlib.import_module(module_name)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sized
 from types import TracebackType
 from typing import Any, Self, final
+from weakref import WeakSet
 
 import torch
 from torch import Tensor, nn
@@ -19,8 +20,8 @@ from prunus.masks.masks import Masks
 
 _WORDS = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 
-# Each weight's update depends on that weight's own gradient and state alone, and is zero where both are: once the
-# state is clean, masked gradients keep it clean. Every other optimizer has its state cleared after every step.
+# Each weight's update depends on that weight, its gradient and its state alone, and is zero where they are: clean
+# before a step, the state is clean after it. Every other optimizer has its state cleared after every step.
 ELEMENTWISE = (
     torch.optim.SGD,
     torch.optim.Adam,
@@ -41,6 +42,10 @@ class Holding:
     model keeps its class, its forward, its parameters and its state-dict keys. After the block, the weights are as
     the last step left them and nothing holds them.
 
+    Weights, gradients and optimizer state that are overwritten by hand inside the block are cleared at the next step,
+    unless they are written through ``.data``, which torch keeps no count of: the weights are cleared after the step
+    even then, but the optimizer may remember what was written.
+
     Args:
         masks: what stays.
         model: the model, plain, compiled or wrapped.
@@ -58,6 +63,7 @@ class Holding:
         for each in self._optimizers or ():
             if not any(parameter in self._held for parameter in _parameters(each)):
                 raise MaskError(f"the {type(each).__name__} optimizer updates none of the masked parameters")
+        self._met: WeakSet[Optimizer] = WeakSet()
         self._handles: list[Any] = []
 
     @property
@@ -77,6 +83,7 @@ class Holding:
         for handle in self._handles:
             handle.remove()
         self._handles = []
+        self._met.clear()
 
     def replace(self, masks: Masks) -> None:
         """Hold other masks from now on; what they remove is cleared at once, what they add starts from 0.0.
@@ -93,8 +100,11 @@ class Holding:
 
     def _register(self) -> None:
         for parameter, held in self._held.items():
-            if parameter.requires_grad:
+            if parameter.is_floating_point():
+                trained = parameter.requires_grad
+                parameter.requires_grad_(True)  # torch refuses the hook otherwise, and training may thaw it later
                 self._handles.append(parameter.register_post_accumulate_grad_hook(held.clear_gradient))
+                parameter.requires_grad_(trained)
         if self._optimizers is None:
             self._handles.append(register_optimizer_step_pre_hook(self._before_step))
             self._handles.append(register_optimizer_step_post_hook(self._after_step))
@@ -108,28 +118,33 @@ class Holding:
             held.clear(parameter)
             held.clear_gradient(parameter)
         for optimizer in self._optimizers or ():
-            if isinstance(optimizer, torch.optim.LBFGS):
-                optimizer.state.clear()  # its memory mixes all weights in flat vectors: it starts afresh
-            for parameter, held in self._held.items():
-                held.clear_state(optimizer.state.get(parameter, {}))
+            self._meet(optimizer)
+
+    def _meet(self, optimizer: Optimizer) -> None:
+        self._met.add(optimizer)
+        held = [(parameter, self._held[parameter]) for parameter in _parameters(optimizer) if parameter in self._held]
+        if held and isinstance(optimizer, torch.optim.LBFGS):
+            optimizer.state.clear()  # its memory mixes all weights in flat vectors: it starts afresh
+        for parameter, each in held:
+            each.clear_state(optimizer.state.get(parameter, {}))
 
     @torch.no_grad()
     def _before_step(self, optimizer: Optimizer, args: object, kwargs: object) -> None:
-        for parameter in _parameters(optimizer):
-            if parameter in self._held:
-                self._held[parameter].clear_changed_gradient(parameter)
-
-    @torch.no_grad()
-    def _after_step(self, optimizer: Optimizer, args: object, kwargs: object) -> None:
-        trusted = type(optimizer) in ELEMENTWISE
+        if optimizer not in self._met:
+            self._meet(optimizer)
         for parameter in _parameters(optimizer):
             held = self._held.get(parameter)
             if held is not None:
-                held.clear(parameter)
-                held.forget_gradient()
-                state = optimizer.state.get(parameter, {})
-                if not trusted or not held.knows(state):
-                    held.clear_state(state)
+                held.clear_changed(parameter, optimizer.state.get(parameter, {}))
+
+    @torch.no_grad()
+    def _after_step(self, optimizer: Optimizer, args: Sized, kwargs: Sized) -> None:
+        # A closure may write gradients by hand, after the hook before the step has looked at them.
+        trusted = type(optimizer) in ELEMENTWISE and len(args) == 1 and not kwargs
+        for parameter in _parameters(optimizer):
+            held = self._held.get(parameter)
+            if held is not None:
+                held.clear_stepped(parameter, optimizer.state.get(parameter, {}), trusted)
 
 
 class _HeldParameter:
@@ -143,8 +158,9 @@ class _HeldParameter:
         self._mask = mask.to(like.device)
         self._words: dict[int, Tensor] = {}
         self._like = like
-        self._seen: tuple[Tensor, int] | None = None
-        self._state: tuple[Tensor, ...] = ()
+        self._weight_version = -1
+        self._gradient: tuple[Tensor, int] | None = None
+        self._state: list[tuple[Tensor, int]] = []
 
     def clear(self, tensor: Tensor) -> None:
         """Write 0.0 where the mask removes."""
@@ -160,34 +176,43 @@ class _HeldParameter:
         gradient = parameter.grad
         if gradient is not None and gradient.layout == torch.strided:
             self.clear(gradient)
-            self._seen = (gradient, gradient._version)
-
-    def clear_changed_gradient(self, parameter: Tensor) -> None:
-        """Clear the gradient unless it is the tensor last cleared and nobody wrote to it since."""
-        gradient = parameter.grad
-        if self._seen is None or gradient is not self._seen[0] or gradient._version != self._seen[1]:
-            self.clear_gradient(parameter)
-
-    def forget_gradient(self) -> None:
-        """Let go of the gradient, so that its memory can be freed."""
-        self._seen = None
+            self._gradient = (gradient, gradient._version)
 
     def clear_state(self, state: Mapping[str, Any]) -> None:
-        """Clear all that an optimizer keeps for each weight, and remember those tensors."""
-        self._state = self._tensors(state)
-        for tensor in self._state:
+        """Clear all that an optimizer keeps for each weight."""
+        for tensor in self._tensors(state):
             self.clear(tensor)
 
-    def knows(self, state: Mapping[str, Any]) -> bool:
-        """Whether the optimizer still keeps exactly the tensors that were cleared last."""
+    def clear_changed(self, parameter: Tensor, state: Mapping[str, Any]) -> None:
+        """Clear the weight, its gradient and its state before a step, each where it is not as it was last cleared."""
+        if parameter._version != self._weight_version:
+            self.clear(parameter)
+        last, gradient = self._gradient, parameter.grad
+        if gradient is not None and (last is None or gradient is not last[0] or gradient._version != last[1]):
+            self.clear_gradient(parameter)
         tensors = self._tensors(state)
-        return len(tensors) == len(self._state) and all(
-            now is then for now, then in zip(tensors, self._state, strict=True)
-        )
+        if len(tensors) != len(self._state) or any(
+            now is not then or now._version != version
+            for now, (then, version) in zip(tensors, self._state, strict=True)
+        ):
+            self.clear_state(state)
 
-    def _tensors(self, state: Mapping[str, Any]) -> tuple[Tensor, ...]:
+    def clear_stepped(self, parameter: Tensor, state: Mapping[str, Any], trusted: bool) -> None:
+        """Clear the weight after a step, and its state unless the optimizer is trusted to have left it clean."""
+        self.clear(parameter)
+        if not trusted:
+            self.clear_state(state)
+        self._weight_version = parameter._version
+        self._gradient = None  # so that its memory can be freed
+        self._state = [(tensor, tensor._version) for tensor in self._tensors(state)]
+
+    def _tensors(self, state: Mapping[str, Any]) -> list[Tensor]:
         shape = self._mask.shape
-        return tuple(value for value in state.values() if isinstance(value, Tensor) and value.shape == shape)
+        return [
+            value
+            for value in state.values()
+            if isinstance(value, Tensor) and value.shape == shape and value.layout == torch.strided
+        ]
 
     def _words_of(self, size: int) -> Tensor:
         if size not in self._words:

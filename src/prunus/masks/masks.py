@@ -93,7 +93,7 @@ class Masks(Mapping[str, Tensor]):
     @property
     def sparsities(self) -> dict[str, float]:
         """Name → fraction removed of that tensor."""
-        return {name: 1 - int(mask.sum()) / mask.numel() for name, mask in self._masks.items()}
+        return {name: int((~mask).sum()) / mask.numel() for name, mask in self._masks.items()}
 
     def digest(self) -> str:
         """SHA-256 over names, shapes and bits: equal masks have equal digests, on every machine."""

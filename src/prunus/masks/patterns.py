@@ -70,11 +70,11 @@ class Row(Pattern):
 
     def totals(self, values: Tensor) -> Tensor:
         """Sum over each row."""
-        return values.reshape(values.shape[0], -1).sum(1)
+        return _matrix(values).sum(1)
 
     def spread(self, verdicts: Tensor, shape: torch.Size) -> Tensor:
         """Each verdict over its row."""
-        return verdicts.reshape(-1, *[1] * (len(shape) - 1)).expand(shape).contiguous()
+        return verdicts.reshape(-1, 1).expand(-1, math.prod(shape[1:])).reshape(shape)
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ class Block(Pattern):
 
     def totals(self, values: Tensor) -> Tensor:
         """Sum over each block, row of blocks by row of blocks."""
-        matrix = values.reshape(values.shape[0], -1)
+        matrix = _matrix(values)
         down, across = self._blocks(values.shape)
         padded = pad(matrix, (0, across * self.columns - matrix.shape[1], 0, down * self.rows - matrix.shape[0]))
         return padded.reshape(down, self.rows, across, self.columns).sum((1, 3)).reshape(-1)
@@ -100,10 +100,10 @@ class Block(Pattern):
         """Each verdict over its block."""
         down, across = self._blocks(shape)
         matrix = verdicts.reshape(down, across).repeat_interleave(self.rows, 0).repeat_interleave(self.columns, 1)
-        return matrix[: shape[0], : math.prod(shape[1:])].reshape(shape)
+        return matrix[: math.prod(shape[:1]), : math.prod(shape[1:])].reshape(shape)
 
     def _blocks(self, shape: torch.Size) -> tuple[int, int]:
-        return -(-shape[0] // self.rows), -(-math.prod(shape[1:]) // self.columns)
+        return -(-math.prod(shape[:1]) // self.rows), -(-math.prod(shape[1:]) // self.columns)
 
 
 @dataclass(frozen=True)
@@ -132,7 +132,7 @@ class KeepOf:
         Raises:
             TargetError: the number of inputs is not a multiple of ``of``.
         """
-        inputs = scores[0].numel()
+        inputs = math.prod(scores.shape[1:])
         if inputs % self.of:
             raise TargetError(
                 f"{name!r} has {inputs} inputs, not a multiple of {self.of}: the pattern {self.name} does not fit; "
@@ -141,6 +141,11 @@ class KeepOf:
         order = scores.reshape(-1, self.of).argsort(dim=1, descending=True, stable=True)
         kept = torch.zeros_like(order, dtype=torch.bool).scatter_(1, order[:, : self.keep], True)
         return kept.reshape(scores.shape)
+
+
+def _matrix(values: Tensor) -> Tensor:
+    """(outputs, everything else); a single number is a matrix too."""
+    return values.reshape(math.prod(values.shape[:1]), -1)
 
 
 def parse_pattern(text: str) -> Pattern | KeepOf:

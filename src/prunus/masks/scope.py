@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from torch import nn
@@ -29,7 +29,8 @@ class Scope:
         include: patterns (``*``, ``?``, ``[…]``) of module or parameter names; all where empty. A pattern that
             matches a module stands for that module's weights; only a pattern that matches no module is compared
             with parameter names, and then takes what it names, biases and normalisation layers included.
-        exclude: patterns of module or parameter names to leave out, with all that is in them.
+        exclude: patterns of module or parameter names to leave out, with all that is in them. A tied parameter goes
+            by each of its names.
         types: names of module classes, such as ``"Conv2d"``; all prunable ones where empty.
     """
 
@@ -48,21 +49,32 @@ class Scope:
         """
         everything = canonical_parameters(model)
         weights = _prunable_weights(model, self.types)
+        names = _Names.of(model)
         chosen = set(weights) if not self.include else set()
-        modules = {name: None for name, _ in unwrapped(model).named_modules() if name}
         for pattern in self.include:
-            chosen |= _matched(pattern, modules, weights) or _matched_names(pattern, modules, everything)
+            chosen |= self._included(pattern, names, weights)
         for pattern in self.exclude:
-            chosen -= _matched(pattern, modules, everything) or _matched_names(pattern, modules, everything)
-        found = {
+            chosen -= names.parameters_in(pattern) if names.modules_of(pattern) else names.parameters_of(pattern)
+        selected = {
             name: parameter
             for name, parameter in everything.items()
             if name in chosen and parameter.numel() and parameter.is_floating_point()
         }
-        if not found:
+        if not selected:
             raise ScopeError(
                 f"nothing to prune: of the {len(everything)} parameters of {type(unwrapped(model)).__name__} "
                 f"none is in scope ({self}); name some with include=['pattern']"
+            )
+        return selected
+
+    def _included(self, pattern: str, names: _Names, weights: set[str]) -> set[str]:
+        by_module = bool(names.modules_of(pattern))
+        found = names.parameters_in(pattern) & weights if by_module else names.parameters_of(pattern)
+        if not found:
+            raise ScopeError(
+                f"nothing to prune in {pattern!r}: it names no weight of a prunable module"
+                + (f" of the types {', '.join(self.types)}" if self.types else "")
+                + "; to prune other parameters, name those, such as 'norm.weight'"
             )
         return found
 
@@ -77,7 +89,11 @@ def unwrapped(model: nn.Module) -> nn.Module:
 
 def canonical_parameters(model: nn.Module) -> dict[str, nn.Parameter]:
     """Name → parameter as in ``named_parameters()`` of the plain model, without the wrappers' prefixes."""
-    return {name.replace("_orig_mod.", ""): parameter for name, parameter in unwrapped(model).named_parameters()}
+    return {_plain(name): parameter for name, parameter in unwrapped(model).named_parameters()}
+
+
+def _plain(name: str) -> str:
+    return ".".join(part for part in name.split(".") if part != "_orig_mod")
 
 
 def _prunable_weights(model: nn.Module, types: Sequence[str]) -> set[str]:
@@ -92,22 +108,47 @@ def _prunable_weights(model: nn.Module, types: Sequence[str]) -> set[str]:
     for module in unwrapped(model).modules():
         fits = isinstance(module, PRUNABLE_MODULES) and (not types or type(module).__name__ in types)
         embeds = isinstance(module, nn.Embedding | nn.EmbeddingBag)
-        for parameter in module.parameters(recurse=False):
+        for own_name, parameter in module.named_parameters(recurse=False):
             if embeds:
                 unwanted.add(names[id(parameter)])
-            elif fits and parameter.dim() >= 2:
+            elif fits and parameter.dim() >= 2 and not own_name.startswith("bias"):  # attention's have three
                 wanted.add(names[id(parameter)])
     return wanted - unwanted
 
 
-def _matched(pattern: str, modules: Mapping[str, None], parameters: Mapping[str, object] | set[str]) -> set[str]:
-    """Those of ``parameters`` that lie in a module whose name matches."""
-    inside = tuple(f"{name}." for name in fnmatch.filter(modules, pattern))
-    return {name for name in parameters if name.startswith(inside)} if inside else set()
+@dataclass(frozen=True)
+class _Names:
+    """What a pattern can match.
 
+    Attributes:
+        modules: names of all modules but the model itself.
+        parameters: every name of every parameter → its canonical name.
+    """
 
-def _matched_names(pattern: str, modules: Mapping[str, None], parameters: Mapping[str, object]) -> set[str]:
-    found = set(fnmatch.filter(parameters, pattern))
-    if not found and not fnmatch.filter(modules, pattern):
-        raise ScopeError(unknown_name("module or parameter", pattern, {**modules, **parameters}))
-    return found
+    modules: dict[str, None]
+    parameters: dict[str, str]
+
+    @classmethod
+    def of(cls, model: nn.Module) -> _Names:
+        canonical = {id(parameter): name for name, parameter in canonical_parameters(model).items()}
+        modules = unwrapped(model).named_modules(remove_duplicate=False)
+        parameters = unwrapped(model).named_parameters(remove_duplicate=False)
+        return cls(
+            {_plain(name): None for name, _ in modules if _plain(name)},
+            {_plain(name): canonical[id(parameter)] for name, parameter in parameters},
+        )
+
+    def modules_of(self, pattern: str) -> list[str]:
+        return fnmatch.filter(self.modules, pattern)
+
+    def parameters_in(self, pattern: str) -> set[str]:
+        """The parameters that lie in a module whose name matches."""
+        inside = tuple(f"{name}." for name in self.modules_of(pattern))
+        return {canonical for name, canonical in self.parameters.items() if name.startswith(inside)}
+
+    def parameters_of(self, pattern: str) -> set[str]:
+        """The parameters whose own name matches."""
+        found = {self.parameters[name] for name in fnmatch.filter(self.parameters, pattern)}
+        if not found:
+            raise ScopeError(unknown_name("module or parameter", pattern, {**self.modules, **self.parameters}))
+        return found
