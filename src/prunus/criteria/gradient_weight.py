@@ -11,7 +11,7 @@ def gradient_weight(subject: Subject) -> Scores:
     Gradients are means over all examples of ``subject.batches``.
 
     Returns:
-        parameter name → tensor of the parameter's shape and dtype; higher stays.
+        parameter name → tensor of the parameter's shape, in float32 at least; higher stays.
 
     Raises:
         ArgumentError: there are no batches.

@@ -45,34 +45,42 @@ def score(subject: Subject, criterion: str | Criterion) -> Scores:
         ScoreError: scores are missing, of the wrong shape or dtype, or not finite.
     """
     function = resolve_criterion(criterion)
-    with undisturbed(subject.model):
-        scores = function(subject)
     label = criterion if isinstance(criterion, str) else getattr(criterion, "__name__", type(criterion).__name__)
-    return _checked(scores, subject, label)
+    with undisturbed(subject.model):
+        return _checked(function(subject), subject, label)
 
 
 @contextmanager
 def undisturbed(model: nn.Module) -> Iterator[None]:
     """Restore parameters, gradients, buffers, modes and torch's random state on leaving, also after an error."""
-    tensors = [*model.parameters(), *model.buffers()]
-    versions = [(tensor, tensor._version, tensor.detach().clone()) for tensor in tensors]
-    gradients = [(p, p.grad, None if p.grad is None else p.grad.clone()) for p in model.parameters()]
-    modes = [(module, module.training) for module in model.modules()]
+    modules = [(m, m.training, dict(m._parameters), dict(m._buffers)) for m in model.modules()]
+    values = [(tensor, tensor.detach().clone()) for tensor in [*model.parameters(), *model.buffers()]]
+    gradients = [
+        (p, p.requires_grad, p.grad, None if p.grad is None else p.grad.detach().clone()) for p in model.parameters()
+    ]
     devices = sorted({parameter.device.index for parameter in model.parameters() if parameter.is_cuda})
     try:
         with torch.random.fork_rng(devices):
             yield
     finally:
-        with torch.no_grad():
-            for tensor, version, before in versions:
-                if tensor._version != version:
-                    tensor.copy_(before)
-            for parameter, gradient, values in gradients:
-                parameter.grad = gradient
-                if gradient is not None and values is not None:
-                    gradient.copy_(values)
-        for module, training in modes:
+        for module, training, parameters, buffers in modules:
             module.training = training
+            module._parameters.update(parameters)
+            module._buffers.update(buffers)
+        for tensor, before in values:
+            _write_back(tensor, before)
+        for parameter, trained, gradient, before_it in gradients:
+            parameter.requires_grad_(trained)
+            parameter.grad = gradient
+            if gradient is not None and before_it is not None:
+                _write_back(gradient, before_it)
+
+
+def _write_back(tensor: Tensor, before: Tensor) -> None:
+    # Version counters do not tell what changed: batch normalisation and writers through ``.data`` leave them alone.
+    # What is equal is not written, so that a graph that the caller holds stays valid.
+    if not torch.equal(tensor, before):
+        tensor.data.copy_(before)
 
 
 def _checked(scores: object, subject: Subject, label: str) -> Scores:
@@ -92,4 +100,5 @@ def _checked(scores: object, subject: Subject, label: str) -> Scores:
                 f"the criterion {label!r} gave {broken} scores of {name!r} that are NaN or infinite: "
                 "look for such weights, data or losses"
             )
-    return {name: scores[name].detach() for name in subject.parameters}
+    # Copies: a criterion may give back the weights themselves, which training would change later.
+    return {name: scores[name].detach().clone() for name in subject.parameters}

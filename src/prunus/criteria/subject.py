@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import torch
@@ -39,21 +40,39 @@ class Subject:
     def mean_gradients(self) -> dict[str, Tensor]:
         """Name → gradient of the loss, averaged over all examples of the batches; zero where it does not reach.
 
+        In float32 at least; frozen weights have gradients too.
+
         Raises:
             ArgumentError: there are no batches.
         """
         if self.batches is None:
             raise ArgumentError("this criterion needs data: pass batches=[(inputs, targets), …] or a DataLoader")
-        sums = {name: torch.zeros_like(weight) for name, weight in self.weights().items()}
+        sums = {
+            name: torch.zeros_like(weight, dtype=torch.promote_types(weight.dtype, torch.float32))
+            for name, weight in self.weights().items()
+        }
         count = 0
-        for inputs, targets in self.batches:
-            with torch.enable_grad():
+        with torch.enable_grad(), _thawed(self.parameters):
+            for inputs, targets in self.batches:
                 loss = self.loss(self.model(inputs), targets)
                 gradients = torch.autograd.grad(loss, list(self.parameters.values()), allow_unused=True)
-            count += len(targets)
-            for name, gradient in zip(sums, gradients, strict=True):
-                if gradient is not None:
-                    sums[name].add_(gradient, alpha=len(targets))
+                count += len(targets)
+                for name, gradient in zip(sums, gradients, strict=True):
+                    if gradient is not None:
+                        sums[name].add_(gradient, alpha=len(targets))
         if not count:
             raise ArgumentError("the batches are empty: a criterion that needs data needs at least one example")
         return {name: total / count for name, total in sums.items()}
+
+
+@contextmanager
+def _thawed(parameters: Mapping[str, nn.Parameter]) -> Iterator[None]:
+    """All of the parameters require gradients inside."""
+    frozen = [parameter for parameter in parameters.values() if not parameter.requires_grad]
+    for parameter in frozen:
+        parameter.requires_grad_(True)
+    try:
+        yield
+    finally:
+        for parameter in frozen:
+            parameter.requires_grad_(False)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import SupportsFloat
+from typing import SupportsFloat, SupportsIndex
 
 from prunus.errors import ArgumentError
 
@@ -34,7 +34,7 @@ def require_sparsity(value: object, name: str = "sparsity") -> float:
 
 
 def require_steps(**steps: int) -> None:
-    """Refuse a negative number of steps."""
+    """Refuse what is no whole number of steps, or negative."""
     for name, value in steps.items():
-        if value < 0:
-            raise ArgumentError(f"{name} must not be negative, got {value}")
+        if not isinstance(value, SupportsIndex) or isinstance(value, bool) or value.__index__() < 0:
+            raise ArgumentError(f"{name} must be a whole number of steps, not negative, got {value!r}")

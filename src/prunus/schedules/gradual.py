@@ -10,7 +10,7 @@ from prunus.schedules.base import Schedule, require_sparsity, require_steps
 
 @dataclass(frozen=True)
 class _Ramp(Schedule):
-    """From ``initial`` before step ``begin`` to ``final`` at step ``end``, with new masks every ``every`` steps.
+    """From ``initial`` at step ``begin`` to ``final`` at step ``end``, with new masks every ``every`` steps.
 
     Attributes:
         final: sparsity at the end, in [0, 1).
@@ -29,7 +29,7 @@ class _Ramp(Schedule):
     def __post_init__(self) -> None:
         require_sparsity(self.final, "final")
         require_sparsity(self.initial, "initial")
-        require_steps(begin=self.begin)
+        require_steps(begin=self.begin, end=self.end, every=self.every)
         if self.initial > self.final:
             raise ArgumentError(f"initial must not exceed final, got {self.initial} and {self.final}")
         if self.end < self.begin:
@@ -41,13 +41,14 @@ class _Ramp(Schedule):
         """At ``begin``, every ``every`` steps after it, and at ``end``."""
         return self.begin <= step <= self.end and ((step - self.begin) % self.every == 0 or step == self.end)
 
-    def _progress(self, step: int) -> float:
-        """How far the ramp has come at the last due step, in [0, 1]."""
-        if step >= self.end:
-            return 1.0
+    def _ramp(self, step: int, exponent: int) -> float:
+        """Final + (initial − final) · (1 − progress)^exponent, with the progress of the last due step; 0 before all."""
         if step < self.begin:
             return 0.0
-        return (step - self.begin) // self.every * self.every / (self.end - self.begin)
+        if step >= self.end:
+            return self.final
+        progress = (step - self.begin) // self.every * self.every / (self.end - self.begin)
+        return self.final + (self.initial - self.final) * (1 - progress) ** exponent
 
 
 @dataclass(frozen=True)
@@ -55,8 +56,8 @@ class Linear(_Ramp):
     """The same number of weights at every pruning; see the attributes of the ramp."""
 
     def sparsity(self, step: int) -> float:
-        """Initial + (final − initial) · progress."""
-        return self.initial + (self.final - self.initial) * self._progress(step)
+        """Final + (initial − final) · (1 − progress); 0 before ``begin``."""
+        return self._ramp(step, 1)
 
 
 @dataclass(frozen=True)
@@ -67,5 +68,5 @@ class Cubic(_Ramp):
     """
 
     def sparsity(self, step: int) -> float:
-        """Final + (initial − final) · (1 − progress)³."""
-        return self.final + (self.initial - self.final) * (1 - self._progress(step)) ** 3
+        """Final + (initial − final) · (1 − progress)³; 0 before ``begin``."""
+        return self._ramp(step, 3)

@@ -55,7 +55,7 @@ class Levels(Schedule):
             require_sparsity(level, "a level")
         if any(later <= earlier for earlier, later in zip(self.levels, self.levels[1:], strict=False)):
             raise ArgumentError(f"levels must rise, got {list(self.levels)}")
-        require_steps(begin=self.begin)
+        require_steps(begin=self.begin, every=self.every)
         if self.every < 1:
             raise ArgumentError(f"every must be at least 1, got {self.every}")
 
@@ -90,9 +90,10 @@ class Iterative(Schedule):
     def __post_init__(self) -> None:
         if not 0 < self.fraction < 1:
             raise ArgumentError(f"fraction must lie in (0, 1), got {self.fraction}")
+        require_steps(begin=self.begin, every=self.every, rounds=self.rounds)
         if self.rounds < 1 or self.every < 1:
             raise ArgumentError(f"rounds and every must be at least 1, got {self.rounds} and {self.every}")
-        require_steps(begin=self.begin)
+        require_sparsity(1 - (1 - self.fraction) ** self.rounds, "the sparsity after the last round")
 
     def sparsity(self, step: int) -> float:
         """1 − (1 − fraction)^rounds, with the rounds done so far."""
