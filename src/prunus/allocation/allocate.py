@@ -9,9 +9,8 @@ import torch
 from torch import Tensor
 
 from prunus.allocation.keep import keep_count
-from prunus.allocation.scopes import SCOPES
-from prunus.errors import TargetError, UnknownNameError
-from prunus.lookup import unknown_name
+from prunus.allocation.scopes import require_scope
+from prunus.errors import TargetError
 from prunus.masks.masks import Masks
 from prunus.masks.patterns import KeepOf, Pattern, Weight, parse_pattern
 from prunus.schedules.base import require_sparsity
@@ -62,13 +61,12 @@ def allocate(
             removed already, or an N:M pattern cannot have this sparsity.
     """
     sparsity = require_sparsity(sparsity)
-    if scope not in SCOPES:
-        raise UnknownNameError(unknown_name("scope", scope, SCOPES))
+    require_scope(scope)
     parsed = parse_pattern(pattern)
-    if isinstance(parsed, KeepOf):
-        return _keep_of(parsed, scores, sparsity, current)
     if current is not None:
         scores = {name: score.masked_fill(~current[name], -torch.inf) for name, score in scores.items()}
+    if isinstance(parsed, KeepOf):
+        return _keep_of(parsed, scores, sparsity, current)
     grouped = {name: _means(parsed, score) for name, score in scores.items()}
     sizes = {name: parsed.sizes(score.shape) for name, score in scores.items()}
     parts = [[name] for name in scores] if scope == "layer" else [list(scores)]
@@ -78,10 +76,11 @@ def allocate(
         groups = {name: grouped[name] for name in part}
         kept = _number_kept(groups, sizes, sparsity)
         found = keep_count(groups, kept)
-        emptied = [name for name in part if not bool(found[name].any())] if protect else []
+        living = [name for name in part if bool((groups[name] > -torch.inf).any())]
+        emptied = [name for name in living if not bool(found[name].any())] if protect else []
         if emptied:
-            least = {name: _first_best(group) for name, group in groups.items()}
-            found = keep_count(least, max(kept, _least_kept(kept, groups, sparsity)))
+            raised = {name: _first_best(group) for name, group in groups.items()}
+            found = keep_count(raised, _number_protected(raised, sizes, sparsity, len(living)))
         protected += emptied
         verdicts |= found
     masks = Masks({name: parsed.spread(verdicts[name], score.shape) for name, score in scores.items()})
@@ -104,14 +103,17 @@ def _number_kept(groups: Mapping[str, Tensor], sizes: Mapping[str, Tensor | None
     return kept
 
 
-def _least_kept(kept: int, groups: Mapping[str, Tensor], sparsity: float) -> int:
-    """One for each tensor; a tensor with a budget of its own gets it, several cannot share less."""
-    if kept < len(groups) and len(groups) > 1:
+def _number_protected(
+    raised: Mapping[str, Tensor], sizes: Mapping[str, Tensor | None], sparsity: float, least: int
+) -> int:
+    """How many groups stay once the best of each tensor does; a tensor with a budget of its own keeps one."""
+    kept = _number_kept(raised, sizes, sparsity)
+    if kept < least and len(raised) > 1:
         raise TargetError(
-            f"sparsity {sparsity} leaves {kept} for {len(groups)} tensors, of which each keeps at least one: "
+            f"sparsity {sparsity} leaves {kept} for {least} tensors, of which each keeps at least one: "
             "ask for less, exclude some, or turn the protection off"
         )
-    return len(groups)
+    return max(kept, least)
 
 
 def _nearest(groups: Mapping[str, Tensor], sizes: Mapping[str, Tensor], sparsity: float) -> int:
@@ -130,9 +132,10 @@ def _means(pattern: Pattern, score: Tensor) -> Tensor:
     """Mean score of each group over the weights that are not removed yet; −infinity where none is left."""
     if isinstance(pattern, Weight):
         return pattern.totals(score)
-    left = torch.isfinite(score)
-    counts = pattern.totals(left.to(score.dtype))
-    return torch.where(counts > 0, pattern.totals(score.masked_fill(~left, 0)) / counts.clamp(min=1), -torch.inf)
+    left = score > -torch.inf
+    counts = pattern.totals(left.double())
+    totals = pattern.totals(score.double().masked_fill(~left, 0))  # half precision would overflow
+    return torch.where(counts > 0, totals / counts.clamp(min=1), -torch.inf)
 
 
 def _first_best(group: Tensor) -> Tensor:
@@ -150,4 +153,9 @@ def _keep_of(pattern: KeepOf, scores: Mapping[str, Tensor], sparsity: float, cur
             f"the pattern {pattern.name} fixes the sparsity at {pattern.sparsity:g}, got {sparsity:g}: ask for that"
         )
     masks = Masks({name: pattern.select(name, score) for name, score in scores.items()})
-    return Allocation(masks if current is None else masks & current, sparsity, ())
+    if current is not None and masks & current != masks:
+        raise TargetError(
+            f"the current masks leave fewer than {pattern.keep} of some {pattern.of} weights: the pattern "
+            f"{pattern.name} cannot be had from them"
+        )
+    return Allocation(masks, sparsity, ())

@@ -31,10 +31,11 @@ def keep_count(scores: Mapping[str, Tensor], count: int) -> Masks:
     """Masks that keep exactly the ``count`` highest scores; of equal ones the first stays."""
     if not count:
         return Masks({name: torch.zeros_like(score, dtype=torch.bool) for name, score in scores.items()})
-    threshold = _threshold(scores, count)
-    spare = count - sum(int((score > threshold).sum()) for score in scores.values())
+    exact = {name: score.double() for name, score in scores.items()}  # the threshold would be rounded to their dtype
+    threshold = _threshold(exact, count)
+    spare = count - sum(int((score > threshold).sum()) for score in exact.values())
     masks = {}
-    for name, score in scores.items():
+    for name, score in exact.items():
         above = score > threshold
         level = (score == threshold).reshape(-1)
         ties = int(level.sum())
@@ -47,5 +48,5 @@ def keep_count(scores: Mapping[str, Tensor], count: int) -> Masks:
 
 def _threshold(scores: Mapping[str, Tensor], count: int) -> float:
     """The ``count``-th highest score."""
-    everything = torch.cat([score.reshape(-1).double() for score in scores.values()])
+    everything = torch.cat([score.reshape(-1) for score in scores.values()])
     return float(everything.kthvalue(len(everything) - count + 1).values)

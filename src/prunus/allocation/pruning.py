@@ -11,7 +11,6 @@ from torch.nn.functional import cross_entropy
 from prunus.allocation.technique import Technique
 from prunus.criteria.scoring import Criterion
 from prunus.criteria.subject import Subject
-from prunus.errors import ArgumentError
 from prunus.masks.masks import Masks
 
 
@@ -56,18 +55,12 @@ def prune(
         criterion=criterion,
         scope=scope,
         pattern=pattern,
-        include=_names("include", include),
-        exclude=_names("exclude", exclude),
-        types=_names("types", types),
+        include=include,
+        exclude=exclude,
+        types=types,
         protect=protect,
     )
     subject = Subject(model, technique.parameters(model), batches, loss, torch.Generator().manual_seed(seed))
     allocation = technique.allocate(subject, sparsity, current)
     allocation.masks.apply(model)
     return allocation.masks
-
-
-def _names(argument: str, names: Sequence[str]) -> tuple[str, ...]:
-    if isinstance(names, str):
-        raise ArgumentError(f"{argument} is a list of names, got the text {names!r}: write [{names!r}]")
-    return tuple(names)

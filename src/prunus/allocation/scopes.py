@@ -1,6 +1,21 @@
 """What competes for the same budget. Free of torch."""
 
+from __future__ import annotations
+
+from prunus.errors import UnknownNameError
+from prunus.lookup import unknown_name
+
 SCOPES = {
     "global": "All tensors compete for the same budget.",
     "layer": "Every tensor gets the same sparsity.",
 }
+
+
+def require_scope(name: str) -> None:
+    """Refuse a scope that is not in the table.
+
+    Raises:
+        UnknownNameError: there is no such scope.
+    """
+    if name not in SCOPES:
+        raise UnknownNameError(unknown_name("scope", name, SCOPES))

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from torch import nn
 
 from prunus.allocation.allocate import Allocation, allocate
-from prunus.criteria.scoring import Criterion, score
+from prunus.allocation.scopes import require_scope
+from prunus.criteria.scoring import Criterion, resolve_criterion, score
 from prunus.criteria.subject import Subject
 from prunus.errors import ArgumentError
 from prunus.masks.masks import Masks
+from prunus.masks.pattern_names import read_pattern
 from prunus.masks.scope import Scope
+from prunus.schedules.base import require_sparsity
 
 
 @dataclass(frozen=True)
@@ -24,15 +28,28 @@ class Technique:
         pattern: ``"weight"``, ``"row"``, ``"block:4x1"``, ``"2:4"``.
         include, exclude, types: which parameters are in scope; see ``Scope``.
         protect: keep at least the best weight or group of every tensor.
+
+    Raises:
+        ArgumentError: the criterion, scope or pattern is unknown, or a list of names is one text.
     """
 
     criterion: str | Criterion = "magnitude"
     scope: str = "global"
     pattern: str = "weight"
-    include: tuple[str, ...] = ()
-    exclude: tuple[str, ...] = ()
-    types: tuple[str, ...] = ()
+    include: Sequence[str] = ()
+    exclude: Sequence[str] = ()
+    types: Sequence[str] = ()
     protect: bool = True
+
+    def __post_init__(self) -> None:
+        resolve_criterion(self.criterion)
+        read_pattern(self.pattern)
+        require_scope(self.scope)
+        for argument in ("include", "exclude", "types"):
+            names = getattr(self, argument)
+            if isinstance(names, str):
+                raise ArgumentError(f"{argument} is a list of names, got the text {names!r}: write [{names!r}]")
+            object.__setattr__(self, argument, tuple(names))
 
     def parameters(self, model: nn.Module) -> dict[str, nn.Parameter]:
         """Name → parameter in scope.
@@ -40,7 +57,7 @@ class Technique:
         Raises:
             ScopeError: nothing is in scope.
         """
-        return Scope(self.include, self.exclude, self.types).parameters(model)
+        return Scope(tuple(self.include), tuple(self.exclude), tuple(self.types)).parameters(model)
 
     def allocate(self, subject: Subject, sparsity: float, current: Masks | None = None) -> Allocation:
         """Score the subject and decide what stays; the model is left as it is.
@@ -55,10 +72,17 @@ class Technique:
             ScoreError: the scores cannot be ranked.
             TargetError: the sparsity cannot be met.
         """
+        sparsity = require_sparsity(sparsity)  # before scoring, which can take long
         if current is not None and current.keys() != subject.parameters.keys():
             raise ArgumentError(
                 f"the current masks must cover the scope, {sorted(subject.parameters)}; they cover {sorted(current)}"
             )
+        for name, mask in (current or {}).items():
+            if mask.shape != subject.parameters[name].shape:
+                raise ArgumentError(
+                    f"the current mask of {name!r} has shape {tuple(mask.shape)}, the parameter "
+                    f"{tuple(subject.parameters[name].shape)}"
+                )
         return allocate(
             score(subject, self.criterion),
             sparsity,
