@@ -69,10 +69,14 @@ class LoaderBatches:
     """Batches of a ``torch.utils.data.DataLoader``, whose own generator is seeded anew for every epoch."""
 
     def __init__(self, loader: Iterable[Batch]) -> None:
-        if not isinstance(loader, Sized) or not len(loader):
+        try:
+            length = len(loader) if isinstance(loader, Sized) else 0
+        except TypeError:  # a DataLoader has a length only if its data set has one
+            length = 0
+        if not length:
             raise ArgumentError("the loader must know its number of batches, and have at least one")
         self._loader = loader
-        self._length = len(loader)
+        self._length = length
 
     def __len__(self) -> int:
         return self._length

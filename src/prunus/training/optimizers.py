@@ -5,12 +5,19 @@ from __future__ import annotations
 import torch
 from torch import nn
 
+from prunus.errors import TrainingError
 from prunus.training.plan import Plan
 
 
 def make_optimizer(plan: Plan, model: nn.Module) -> torch.optim.Optimizer:
-    """A fresh optimizer over the model's trainable parameters, fused where torch can."""
+    """A fresh optimizer over the model's trainable parameters, fused where torch can.
+
+    Raises:
+        TrainingError: no parameter of the model can be trained.
+    """
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    if not parameters:
+        raise TrainingError(f"nothing to train: no parameter of {type(model).__name__} requires a gradient")
     rate, weight_decay, momentum = plan.learning_rate, plan.weight_decay, plan.momentum
     fused = all(parameter.is_floating_point() and parameter.device.type in ("cpu", "cuda") for parameter in parameters)
     match plan.optimizer:

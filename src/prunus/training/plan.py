@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, get_args
 
-from prunus.errors import ArgumentError
+from prunus.errors import ArgumentError, UnknownNameError
+from prunus.lookup import unknown_name
+
+OptimizerName = Literal["adam", "adamw", "sgd", "rmsprop"]
+DecayName = Literal["constant", "cosine", "linear", "steps"]
+OPTIMIZERS, DECAYS = get_args(OptimizerName), get_args(DecayName)
 
 
 @dataclass(frozen=True)
@@ -32,18 +37,21 @@ class Plan:
 
     epochs: int = 10
     batch_size: int = 60
-    optimizer: Literal["adam", "adamw", "sgd", "rmsprop"] = "adam"
+    optimizer: OptimizerName = "adam"
     learning_rate: float = 1e-3
     momentum: float = 0.0
     nesterov: bool = False
     weight_decay: float = 0.0
-    decay: Literal["constant", "cosine", "linear", "steps"] = "constant"
+    decay: DecayName = "constant"
     milestones: tuple[float, ...] = (0.5, 0.75)
     factor: float = 0.1
     warmup_steps: int = 0
     clip_norm: float | None = None
 
     def __post_init__(self) -> None:
+        for kind, chosen, known in (("optimizer", self.optimizer, OPTIMIZERS), ("decay", self.decay, DECAYS)):
+            if chosen not in known:
+                raise UnknownNameError(unknown_name(kind, chosen, dict.fromkeys(known)))
         for name in ("epochs", "batch_size", "learning_rate", "factor"):
             if not getattr(self, name) > 0:
                 raise ArgumentError(f"{name} must be above 0, got {getattr(self, name)}")
@@ -52,6 +60,8 @@ class Plan:
                 raise ArgumentError(f"{name} must not be negative, got {getattr(self, name)}")
         if self.clip_norm is not None and not self.clip_norm > 0:
             raise ArgumentError(f"clip_norm must be above 0, got {self.clip_norm}")
+        if not all(0 < milestone < 1 for milestone in self.milestones):
+            raise ArgumentError(f"milestones are fractions of all steps, in (0, 1), got {list(self.milestones)}")
         if self.nesterov and not (self.optimizer == "sgd" and self.momentum > 0):
             raise ArgumentError("nesterov needs optimizer = 'sgd' and momentum above 0")
 
@@ -66,7 +76,7 @@ class Plan:
             case "linear":
                 return self.learning_rate * (1 - progress)
             case "steps":
-                passed = sum(step >= fraction * total for fraction in self.milestones)
+                passed = sum(step >= fraction * total - 1e-9 for fraction in self.milestones)
                 return self.learning_rate * self.factor**passed
             case _:
                 return self.learning_rate

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self, TypedDict, Unpack, final
 
@@ -14,7 +14,7 @@ from prunus.allocation.allocate import Allocation
 from prunus.allocation.technique import Technique
 from prunus.criteria.scoring import Criterion
 from prunus.criteria.subject import Subject
-from prunus.errors import ArgumentError
+from prunus.errors import ArgumentError, MaskError
 from prunus.masks.holding import Holding
 from prunus.masks.masks import Masks
 from prunus.schedules.base import Schedule
@@ -25,9 +25,9 @@ class TechniqueOptions(TypedDict, total=False):
 
     scope: str
     pattern: str
-    include: tuple[str, ...]
-    exclude: tuple[str, ...]
-    types: tuple[str, ...]
+    include: Sequence[str]
+    exclude: Sequence[str]
+    types: Sequence[str]
     protect: bool
 
 
@@ -85,7 +85,11 @@ class Pruner:
         self._steps = 0
         self._last: Allocation | None = None
         self._holding.__enter__()
-        self._prune_when_due()
+        try:
+            self._prune_when_due()
+        except BaseException:
+            self.close()
+            raise
 
     @property
     def last(self) -> Allocation | None:
@@ -120,7 +124,10 @@ class Pruner:
         return {"steps": self._steps, "masks": dict(self.masks), "generator": self._subject.generator.get_state()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from a checkpoint; the model's weights and the optimizer's state are loaded by you.
+        """Go on from a checkpoint.
+
+        The model's weights and the optimizer's state are loaded by you, after the pruner is made: a schedule that is
+        due at step 0 has pruned by then.
 
         Raises:
             ArgumentError: not a pruner's state.
@@ -128,7 +135,10 @@ class Pruner:
         """
         if state.keys() != {"steps", "masks", "generator"}:
             raise ArgumentError(f"not a pruner's state: it has the keys {sorted(state)}")
-        self._holding.replace(Masks(state["masks"]))
+        masks = Masks(state["masks"])
+        if masks.keys() != self.masks.keys():
+            raise MaskError(f"the state's masks cover {sorted(masks)}, this pruner prunes {sorted(self.masks)}")
+        self._holding.replace(masks)
         self._steps = int(state["steps"])
         self._subject.generator.set_state(state["generator"])
 

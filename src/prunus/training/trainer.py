@@ -12,7 +12,7 @@ from torch.nn.functional import cross_entropy
 
 from prunus.errors import ArgumentError, TrainingError
 from prunus.masks.masks import Masks
-from prunus.training.batches import Batch, Batches
+from prunus.training.batches import Batch, Batches, epoch_seed
 from prunus.training.optimizers import make_optimizer
 from prunus.training.plan import Plan
 
@@ -91,11 +91,11 @@ class Trainer:
         devices = sorted({p.device.index for p in model.parameters() if p.is_cuda})
         losses = []
         with torch.random.fork_rng(devices), masks.held(model, optimizer) if masks else nullcontext():
-            torch.manual_seed(seed)
             model.train()
             step = stretch.start
             while step < stop:
                 epoch, first = divmod(step, len(self.batches))
+                torch.manual_seed(epoch_seed(seed, epoch))  # a run in two stretches draws what one run draws
                 end = min(stop, (epoch + 1) * len(self.batches))
                 losses.append(self._epoch(model, optimizer, self.batches.epoch(epoch, seed, first), (step, end), watch))
                 step = end
