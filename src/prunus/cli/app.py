@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Annotated
 
@@ -40,16 +41,22 @@ app.command()(inspect)
 app.command()(criteria)
 
 
-@app.callback()
-def program(
-    version: Annotated[bool, typer.Option("--version", help="Print the version and stop.", is_eager=True)] = False,
-) -> None:
-    """Prune networks by any technique, keep the evidence, ship the best."""
-    if version:
+def _print_version(asked: bool) -> None:
+    if asked:
         from importlib.metadata import version as installed
 
         typer.echo(f"prunus {installed('prunus')}")
         raise typer.Exit
+
+
+@app.callback()
+def program(
+    version: Annotated[
+        bool,
+        typer.Option("--version", help="Print the version and stop.", is_eager=True, callback=_print_version),
+    ] = False,
+) -> None:
+    """Prune networks by any technique, keep the evidence, ship the best."""
 
 
 def main() -> None:
@@ -57,6 +64,7 @@ def main() -> None:
 
     Exit status: 0 done, 1 it could not be done, 2 it was asked for wrongly, 130 interrupted.
     """
+    sys.path.insert(0, os.getcwd())  # so that a recipe can name a module of the current folder
     try:
         app()
     except PrunusError as error:

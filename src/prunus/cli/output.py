@@ -7,9 +7,12 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import typer
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 _TEXT_WIDTH = 16  # columns that a text cell keeps at least
 _SHORT_ID = 10
@@ -21,27 +24,73 @@ def print_json(value: Any) -> None:
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], title: str = "") -> None:
-    """Print a table; columns of numbers are aligned to the right, and only cells of several words are ever wrapped."""
-    from rich import box
+    """Print a table; columns of numbers are aligned to the right, and only cells of several words are ever wrapped.
+
+    No cell is cut off: columns that do not fit beside the others go below, each part with the first column.
+    """
     from rich.console import Console
+
+    console = Console(highlight=False, markup=False)
+    if title:
+        console.print(title)
+    found = [_Column(name, [row[index] for row in rows], console.width // 2 - 1) for index, name in enumerate(columns)]
+    widths = [column.least_width for column in found]
+    gap = 2 if sum(widths) + 2 * len(widths) <= console.width else 1
+    for part in _parts([width + gap for width in widths], console.width):
+        console.print(_table([found[index] for index in part], gap))
+
+
+class _Column(NamedTuple):
+    """One column: its name, its cells, and the longest word that is not broken."""
+
+    name: str
+    cells: list[str]
+    longest_word: int
+
+    @property
+    def is_numeric(self) -> bool:
+        return all(character in "0123456789.,±–−+- %KMGB" for cell in self.cells for character in cell)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether no cell is ever wrapped: numbers, and single words that leave room for others."""
+        return self.is_numeric or all(" " not in cell.strip() and len(cell) <= self.longest_word for cell in self.cells)
+
+    @property
+    def least_width(self) -> int:
+        widest = max(map(len, [self.name, *self.cells]))
+        return widest if self.is_whole else min(widest, _TEXT_WIDTH)
+
+
+def _table(columns: Sequence[_Column], gap: int) -> Table:
+    from rich import box
     from rich.table import Table
 
-    table = Table(title=title or None, box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False, padding=(0, 1, 0, 0))
-    for index, column in enumerate(columns):
-        cells = [row[index] for row in rows]
-        numeric = all(_is_numeric(cell) for cell in cells)
-        whole = numeric or all(" " not in cell.strip() for cell in cells)
-        widest = max(map(len, cells), default=0)
+    # The box itself puts one space between columns.
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, gap - 1, 0, 0), show_edge=False)
+    for column in columns:
         table.add_column(
-            column,
-            justify="right" if numeric else "left",
-            no_wrap=whole,
-            min_width=widest if whole else min(widest, _TEXT_WIDTH),
+            column.name,
+            justify="right" if column.is_numeric else "left",
+            no_wrap=column.is_whole,
+            min_width=column.least_width,
             overflow="fold",
         )
-    for row in rows:
+    for row in zip(*(column.cells for column in columns), strict=True):
         table.add_row(*row)
-    Console(highlight=False, markup=False).print(table)
+    return table
+
+
+def _parts(widths: Sequence[int], room: int) -> list[list[int]]:
+    """Indices of the columns of each part: the first column, then as many others as fit."""
+    parts, used = [[0]], widths[0]
+    for index, width in enumerate(widths[1:], 1):
+        if used + width > room and len(parts[-1]) > 1:
+            parts.append([0])
+            used = widths[0]
+        parts[-1].append(index)
+        used += width
+    return parts
 
 
 def percent(value: float, digits: int = 1) -> str:
@@ -66,10 +115,6 @@ def moment(text: str) -> str:
 def short(identity: str) -> str:
     """The beginning of an id: commands take any beginning that is unique."""
     return identity[:_SHORT_ID]
-
-
-def _is_numeric(cell: str) -> bool:
-    return all(character in "0123456789.,±–−+- %KMGB" for character in cell)
 
 
 def _plain(value: Any) -> Any:

@@ -39,7 +39,8 @@ def print_comparison(history: History, sparsities: tuple[float, ...]) -> None:
             cells.append(_accuracy(candidate.reporting("accuracy")) if candidate else "–")
         rows.append([technique, *cells])
     seeds = max((len(candidate.replicates) for candidate in candidates), default=0)
-    title = f"Test accuracy in %, mean of {seeds} seeds ± half the 95 % interval, at sparsity"
+    replicates = f"mean of {seeds} seeds ± half the 95 % interval" if seeds > 1 else "one seed"
+    title = f"Test accuracy in %, {replicates}, at sparsity"
     print_table(["technique", *[percent(sparsity, 0) for sparsity in sparsities]], rows, title)
 
 

@@ -27,9 +27,13 @@ def source_digest(target: str) -> str:
     """Digest of the file that defines a user's ``"module:name"``: when it changes, work is done anew.
 
     Raises:
-        ArgumentError: there is no such module.
+        ArgumentError: there is no such module, or it is the script that runs.
     """
     module = target.partition(":")[0]
+    if module == "__main__":
+        raise ArgumentError(
+            f"{target!r} lies in the script that runs, which other processes cannot import: move it to a module"
+        )
     try:
         found = importlib.util.find_spec(module)
     except ModuleNotFoundError:

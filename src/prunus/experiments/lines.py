@@ -6,29 +6,38 @@ import re
 
 Path = tuple[str | int, ...]
 
-_HEADER = re.compile(r"^\s*(\[\[?)\s*([^\]]+?)\s*\]\]?")
-_KEY = re.compile(r"""^\s*((?:[A-Za-z0-9_-]+|"[^"]*"|'[^']*')(?:\s*\.\s*[A-Za-z0-9_-]+)*)\s*=""")
+_STRING = r'"""(?:[^\\]|\\.)*?"{3,5}|\'\'\'.*?\'{3,5}|"(?:[^"\\\n]|\\.)*"|\'[^\'\n]*\''
+_PART = re.compile(r'"(?:[^"\\\n]|\\.)*"|\'[^\'\n]*\'|[A-Za-z0-9_-]+')
+_KEY = rf"(?:{_PART.pattern})(?:[ \t]*\.[ \t]*(?:{_PART.pattern}))*"
+_BLANK = re.compile(r"(?:\s|#[^\n]*)*")
+_HEADER = re.compile(rf"(\[\[?)[ \t]*({_KEY})[ \t]*\]\]?")
+_ASSIGNMENT = re.compile(rf"({_KEY})[ \t]*=")
+_TOKEN = re.compile(rf"({_STRING})|#[^\n]*|[\[{{]|[\]}}]|\n|.", re.DOTALL)
 
 
 def key_lines(text: str) -> dict[Path, int]:
     """Path of every table and key → its line, from 1.
 
-    Reads headers and ``key =`` lines; keys inside inline tables have the line of the key that holds the table.
+    Keys inside inline tables have the line of the key that holds the table.
+
+    Args:
+        text: valid TOML; what follows a mistake is not looked at.
     """
     found: dict[Path, int] = {}
-    counts: dict[str, int] = {}
+    counts: dict[Path, int] = {}
     table: Path = ()
-    open_brackets = 0
-    for number, line in enumerate(text.splitlines(), 1):
-        bare = re.sub(r'"(?:[^"\\]|\\.)*"|\'[^\']*\'', "''", line).split("#")[0]
-        if open_brackets == 0:
-            if header := _HEADER.match(bare):
-                table = _table(header[1] == "[[", header[2], counts)
-                found.setdefault(table, number)
-                continue
-            if key := _KEY.match(line):
-                found.setdefault((*table, *_parts(key[1])), number)
-        open_brackets = max(0, open_brackets + bare.count("[") - bare.count("]"))
+    place = 0
+    while (place := _end(_BLANK, text, place)) < len(text):
+        line = text.count("\n", 0, place) + 1
+        if header := _HEADER.match(text, place):
+            table = _table(header[1] == "[[", _parts(header[2]), counts)
+            found.setdefault(table, line)
+            place = header.end()
+        elif key := _ASSIGNMENT.match(text, place):
+            found.setdefault((*table, *_parts(key[1])), line)
+            place = _end_of_value(text, key.end())
+        else:
+            break
     return found
 
 
@@ -40,12 +49,38 @@ def line_of(path: Path, lines: dict[Path, int]) -> int | None:
     return None
 
 
-def _table(repeated: bool, name: str, counts: dict[str, int]) -> Path:
-    if not repeated:
-        return tuple(_parts(name))
-    counts[name] = counts.get(name, -1) + 1
-    return (*_parts(name), counts[name])
+def _table(repeated: bool, names: list[str], counts: dict[Path, int]) -> Path:
+    """The path of a header: below ``[[name]]``, names go on in its latest element."""
+    path: Path = ()
+    for name in names[:-1]:
+        path = (*path, name)
+        if path in counts:
+            path = (*path, counts[path])
+    path = (*path, names[-1])
+    if repeated:
+        counts[path] = counts.get(path, -1) + 1
+        return (*path, counts[path])
+    return path
+
+
+def _end_of_value(text: str, place: int) -> int:
+    """Where the value that begins at ``place`` ends: at the end of a line, outside strings and brackets."""
+    depth = 0
+    for token in _TOKEN.finditer(text, place):
+        if token[0] == "\n" and depth <= 0:
+            return token.start()
+        depth += (token[0] in "[{") - (token[0] in "]}")
+    return len(text)
+
+
+def _end(pattern: re.Pattern[str], text: str, place: int) -> int:
+    found = pattern.match(text, place)
+    return found.end() if found else place
 
 
 def _parts(name: str) -> list[str]:
-    return [part.strip().strip("\"'") for part in name.split(".")]
+    return [_unquoted(part) for part in _PART.findall(name)]
+
+
+def _unquoted(part: str) -> str:
+    return part[1:-1] if part[0] in "\"'" else part

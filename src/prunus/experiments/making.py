@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from prunus.allocation.allocate import Allocation
 from prunus.allocation.technique import Technique
 from prunus.criteria.subject import Subject
-from prunus.errors import TargetError
+from prunus.errors import ArgumentError, TargetError
 from prunus.experiments.identity import digest
 from prunus.experiments.settings import TechniqueSettings
 from prunus.experiments.work import Step, Work
@@ -142,12 +142,19 @@ class TechniqueMaker(Maker):
 
     @property
     def _positions_before_pruning(self) -> int:
-        return 1 if self.settings.rewind_step else 0
+        return 1 if self.settings.rewinds_late else 0
+
+    @property
+    def _rewind_step(self) -> int:
+        step, total = self.settings.rewind_step, self.shop.trainer().total_steps
+        if step >= total:
+            raise ArgumentError(f"rewind_step must be below the {total} steps that the training takes, got {step}")
+        return step
 
     def _checkpoint(self) -> Made:
         """The dense network after ``rewind_step`` steps; training again from the start gives the same weights."""
         model, _ = self.restored(self.initial_state)
-        stretch = Stretch(0, self.settings.rewind_step)
+        stretch = Stretch(0, self._rewind_step)
         losses = self.shop.trainer().fit(model, self.work.order_seed(), stretch=stretch)
         return Made(model, "trained", self.initial_state, training_loss=tuple(losses))
 
@@ -171,10 +178,12 @@ class TechniqueMaker(Maker):
         iterative = self.settings.timing == "before" and self.settings.schedule == "iterative"
         *approach, target = rounds_to([step.sparsity], self.settings.fraction) if iterative else [step.sparsity]
         subject = self._subject(step, model)
-        for sparsity in approach:
-            current = self.technique.allocate(subject, sparsity, current).masks
-            current.apply(model)
-        return self.technique.allocate(subject, target, current)
+        with torch.random.fork_rng():
+            torch.manual_seed(self.work.pruning_seed("dropout", step.position))  # a criterion may run the network
+            for sparsity in approach:
+                current = self.technique.allocate(subject, sparsity, current).masks
+                current.apply(model)
+            return self.technique.allocate(subject, target, current)
 
     def _retrain(self, how: str, model: nn.Module, masks: Masks, position: int) -> list[float]:
         """Train the kept weights again, in place, from where the technique says."""
@@ -182,13 +191,13 @@ class TechniqueMaker(Maker):
         if how == "none":
             return []
         if how == "finetune":
-            return shop.finetuner(self.settings).fit(model, work.pruning_seed("finetuning", position), masks=masks)
+            return shop.finetuner(self.settings).fit(model, work.finetuning_seed(position), masks=masks)
         if how == "rewind":
             model.load_state_dict(self.rewound_state())
         if how == "reinit":
             model.load_state_dict(shop.build(work.pruning_seed("reinit", position)).state_dict())
         masks.apply(model)
-        return shop.trainer().fit(model, work.order_seed(), masks=masks, stretch=Stretch(self.settings.rewind_step))
+        return shop.trainer().fit(model, work.order_seed(), masks=masks, stretch=Stretch(self._rewind_step))
 
     def _prune_during(self, step: Step) -> Made:
         """Prune little by little while the network is trained from its initialisation."""

@@ -4,11 +4,56 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+from collections.abc import Iterable
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
+from pydantic_core import InitErrorDetails, PydanticCustomError
 
-from prunus.experiments.lines import key_lines, line_of
+from prunus.experiments.lines import Path, key_lines, line_of
+
+_A_LIST, _A_TABLE, _A_TEXT = "must be a list", "must be a table", "must be a text"
+_A_NUMBER, _A_WHOLE_NUMBER, _A_SWITCH = "must be a number", "must be a whole number", "must be true or false"
+# Type of a mistake, as pydantic calls it → what is allowed; the rest is told in pydantic's own words.
+_ALLOWED = {
+    "missing": "is missing",
+    "too_short": "must hold at least {min_length}",
+    "tuple_type": _A_LIST,
+    "model_type": _A_TABLE,
+    "model_attributes_type": _A_TABLE,
+    "dataclass_type": _A_TABLE,
+    "string_type": _A_TEXT,
+    "float_type": _A_NUMBER,
+    "float_parsing": _A_NUMBER,
+    "finite_number": _A_NUMBER + " and not infinite",
+    "int_type": _A_WHOLE_NUMBER,
+    "int_parsing": _A_WHOLE_NUMBER,
+    "int_from_float": _A_WHOLE_NUMBER,
+    "bool_type": _A_SWITCH,
+    "bool_parsing": _A_SWITCH,
+    "greater_than": "must be above {gt:g}",
+    "greater_than_equal": "must be at least {ge:g}",
+    "less_than": "must be below {lt:g}",
+    "less_than_equal": "must be at most {le:g}",
+}
+_UNIONS = ("seeds",)  # keys whose elements are one of several things; pydantic names the one below the index
+
+
+def mistakes(found: Iterable[tuple[Path, str]]) -> ValidationError:
+    """An error for a validator of a table to raise: every mistake at a key of the table, not at the table as a whole.
+
+    Args:
+        found: path below the table, and what is wrong there.
+    """
+    return ValidationError.from_exception_data(
+        "recipe",
+        [
+            InitErrorDetails(
+                type=PydanticCustomError("value_error", "{error}", {"error": message}), loc=path, input=None
+            )
+            for path, message in found
+        ],
+    )
 
 
 def explain(error: ValidationError, name: str, text: str, root: type[BaseModel]) -> str:
@@ -25,7 +70,7 @@ def explain(error: ValidationError, name: str, text: str, root: type[BaseModel])
     for problem in error.errors():
         if problem["type"] == "too_short" and problem["input"]:
             continue  # it seems empty only because each of its elements has a mistake, told on its own
-        path = tuple(part for part in problem["loc"] if not _is_branch(part))
+        path = _path(problem, root)
         line = line_of(path, lines)
         place = f"{name}:{line}" if line else name
         key = ".".join(map(str, path)) or "recipe"
@@ -33,54 +78,64 @@ def explain(error: ValidationError, name: str, text: str, root: type[BaseModel])
     return "\n".join(dict.fromkeys(found))
 
 
-def _sentence(problem: Any, path: tuple[str | int, ...], root: type[BaseModel]) -> str:
+def _path(problem: Any, root: type[BaseModel]) -> Path:
+    """The key at fault: that of the problem, or the key of its table that the sentence begins with."""
+    path: Path = problem["loc"]
+    if path[:1] and path[0] in _UNIONS:
+        path = path[:2] + path[3:]
+    if problem["type"] == "value_error":
+        first = str(problem["ctx"]["error"]).partition(" ")[0]
+        table = _table(root, path)
+        if table is not None and first in _keys(table):
+            return (*path, first)
+    return path
+
+
+def _sentence(problem: Any, path: Path, root: type[BaseModel]) -> str:
     given = problem.get("input")
     limits = problem.get("ctx", {})
     match problem["type"]:
         case "extra_forbidden" | "unexpected_keyword_argument":
-            allowed = _keys(root, path[:-1])
-            nearest = difflib.get_close_matches(str(path[-1]), allowed, n=1)
-            hint = f"; did you mean '{nearest[0]}'?" if nearest else ""
-            return f"there is no such key: allowed are {', '.join(sorted(allowed))}{hint}"
+            allowed = _keys(_table(root, path[:-1]))
+            return f"there is no such key: allowed are {', '.join(sorted(allowed))}{_nearest(path[-1], allowed)}"
         case "missing":
-            return "is missing"
+            return _ALLOWED["missing"]
         case "value_error":
             return str(limits["error"])
         case "literal_error":
-            nearest = difflib.get_close_matches(str(given), _quoted(limits["expected"]), n=1)
-            hint = f"; did you mean '{nearest[0]}'?" if nearest else ""
-            return f"must be {limits['expected']}, got {given!r}{hint}"
-        case _:
-            message = problem["msg"]
-            return f"{message[0].lower()}{message[1:]}, got {given!r}"
+            return f"must be {limits['expected']}, got {given!r}{_nearest(given, _quoted(limits['expected']))}"
+        case kind:
+            allowed_values = _ALLOWED[kind].format(**limits) if kind in _ALLOWED else problem["msg"]
+            return f"{allowed_values}, got {given!r}"
 
 
-def _keys(root: type, path: tuple[str | int, ...]) -> list[str]:
-    """Names of the keys of the table that the path leads to."""
+def _nearest(given: object, allowed: list[str]) -> str:
+    nearest = difflib.get_close_matches(str(given), allowed, n=1)
+    return f"; did you mean '{nearest[0]}'?" if nearest else ""
+
+
+def _table(root: type, path: Path) -> Any:
+    """The table that the path leads to; None where that is none."""
     table: Any = root
     for part in path:
         if isinstance(part, str):
-            table = _table_of(_annotation(table, part))
+            field = getattr(table, "model_fields", {}).get(part)
+            table = None if field is None else _table_of(field.annotation)
+    return table
+
+
+def _keys(table: Any) -> list[str]:
     if dataclasses.is_dataclass(table):
         return [each.name for each in dataclasses.fields(table)]
     return list(table.model_fields)
 
 
-def _annotation(table: Any, key: str) -> Any:
-    return table.model_fields[key].annotation
-
-
 def _table_of(annotation: Any) -> Any:
-    """The table inside ``Table``, ``tuple[Table, …]`` or ``int | Table``."""
-    for part in (annotation, *getattr(annotation, "__args__", ())):
-        if isinstance(part, type) and (dataclasses.is_dataclass(part) or issubclass(part, BaseModel)):
-            return part
-    raise TypeError(f"no table in {annotation}")
-
-
-def _is_branch(part: str | int) -> bool:
-    """Whether the part names a branch of a union instead of a key."""
-    return isinstance(part, str) and (part in ("int", "float", "str") or part.endswith("Settings"))
+    """The table inside ``Table``, ``tuple[Table, …]`` or ``int | Table``; None where there is none."""
+    if isinstance(annotation, type) and (dataclasses.is_dataclass(annotation) or issubclass(annotation, BaseModel)):
+        return annotation
+    found = (_table_of(part) for part in getattr(annotation, "__args__", ()))
+    return next((table for table in found if table is not None), None)
 
 
 def _quoted(text: str) -> list[str]:

@@ -20,7 +20,7 @@ def perform(work: Work, history: History) -> None:
     """Do what is missing of the run and record it; a run that is complete is left alone.
 
     Another process that does the same run is waited for. After the death of a process at any moment, the next call
-    goes on behind the last state recorded.
+    makes what is missing.
 
     Raises:
         PrunusError: the work cannot be done; what was recorded before stays.
@@ -30,7 +30,8 @@ def perform(work: Work, history: History) -> None:
             return
         history.begin(run_record(work))
         maker = _maker(work, history)
-        for position in range(len(history.states(work.id)), work.states_planned):
+        recorded = {state.position for state in history.states(work.id)}
+        for position in sorted({*range(work.states_planned)} - recorded):
             started = time.perf_counter()
             _record(maker, position, maker.make(position), started)
 
@@ -40,11 +41,11 @@ def run_record(work: Work) -> RunRecord:
     return RunRecord(
         id=work.id,
         technique=work.label,
-        settings=work.technique.model_dump(mode="json") if work.technique else {},
+        settings=work.technique.stated() if work.technique else {},
         task=work.task,
         training=stated_plan(work.training),
         seed=work.seeds.label,
-        seeds={"init": work.seeds.init, "order": work.seeds.order, "pruning": work.seeds.pruning},
+        seeds=work.seeds.stated,
         sparsities=work.sparsities,
         states_planned=work.states_planned,
         created=now(),

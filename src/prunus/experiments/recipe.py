@@ -2,23 +2,37 @@
 
 from __future__ import annotations
 
+import math
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import Discriminator, Field, StrictInt, Tag, ValidationError, field_validator, model_validator
 
 from prunus.errors import RecipeError
 from prunus.experiments.identity import digest
-from prunus.experiments.messages import explain
+from prunus.experiments.lines import Path as KeyPath
+from prunus.experiments.messages import explain, mistakes
 from prunus.experiments.overrides import override
 from prunus.experiments.settings import ChoiceSettings, SeedSettings, Settings, TaskSettings, TechniqueSettings
 from prunus.lookup import unknown_name
 from prunus.masks.pattern_names import read_pattern
 from prunus.schedules.base import require_sparsity
 from prunus.training.plan import Plan
+
+SPARSITY_ROUNDING = 1e-6  # an N:M pattern's sparsity may be written with as many digits
+
+
+def _kind_of_seed(value: object) -> str:
+    return "table" if isinstance(value, SeedSettings | Mapping) else "number"
+
+
+Seed = Annotated[
+    Annotated[StrictInt, Field(ge=0), Tag("number")] | Annotated[SeedSettings, Tag("table")],
+    Discriminator(_kind_of_seed),
+]
 
 
 class Recipe(Settings):
@@ -35,17 +49,12 @@ class Recipe(Settings):
     """
 
     title: str = ""
-    seeds: tuple[int | SeedSettings, ...] = Field((0, 1, 2), min_length=1)
+    seeds: tuple[Seed, ...] = Field((0, 1, 2), min_length=1)
     sparsities: tuple[float, ...] = Field(min_length=1)
     task: TaskSettings
     training: Plan = Plan()
     technique: tuple[TechniqueSettings, ...] = Field(min_length=1)
     choose: ChoiceSettings = ChoiceSettings()
-
-    @field_validator("task", mode="before")
-    @classmethod
-    def _task_of_text(cls, value: object) -> object:
-        return {"target": value} if isinstance(value, str) else value
 
     @field_validator("sparsities")
     @classmethod
@@ -59,39 +68,68 @@ class Recipe(Settings):
     @field_validator("seeds")
     @classmethod
     def _seeds_differ(cls, values: tuple[int | SeedSettings, ...]) -> tuple[int | SeedSettings, ...]:
-        if len(set(values)) < len(values):
-            raise ValueError(f"seeds must differ, got {list(values)}")
-        if any(isinstance(value, int) and value < 0 for value in values):
-            raise ValueError(f"seeds must not be negative, got {list(values)}")
+        if len({_numbers(value) for value in values}) < len(values):
+            raise ValueError(f"seeds must differ, got {', '.join(map(_written, values))}")
         return values
+
+    @field_validator("training")
+    @classmethod
+    def _training_is_finite(cls, plan: Plan) -> Plan:
+        found = [
+            ((name,), f"must be finite, got {value}")
+            for name, value in vars(plan).items()
+            if isinstance(value, float) and not math.isfinite(value)
+        ]
+        if found:
+            raise mistakes(found)
+        return plan
 
     @field_validator("technique")
     @classmethod
     def _names_differ(cls, values: tuple[TechniqueSettings, ...]) -> tuple[TechniqueSettings, ...]:
         labels = [technique.label for technique in values]
-        for label in labels:
-            if labels.count(label) > 1:
-                raise ValueError(f"two techniques are called '{label}': give each a name of its own")
+        found: list[tuple[KeyPath, str]] = []
+        for index, label in enumerate(labels):
+            if label in labels[:index]:
+                found.append(((index, "name"), f"two techniques are called '{label}': give each a name of its own"))
             if label == "dense":
-                raise ValueError("'dense' is the unpruned network's name: call the technique something else")
+                found.append(((index, "name"), "'dense' is the unpruned network's name: call it something else"))
+        if found:
+            raise mistakes(found)
         return values
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
-        for technique in self.technique:
-            fixed = read_pattern(technique.pattern).fixed_sparsity
-            if fixed is not None and self.sparsities != (fixed,):
-                raise ValueError(
-                    f"the pattern {technique.pattern} of '{technique.label}' fixes the sparsity: "
-                    f"sparsities must be [{fixed:g}]"
-                )
-            finetunes = technique.timing == "after" and technique.retrain == "finetune"
-            if finetunes and technique.learning_rate is None and self.training.decay in ("cosine", "linear"):
-                raise ValueError(
-                    f"training.decay = '{self.training.decay}' ends at a learning rate of 0, so fine-tuning of "
-                    f"'{technique.label}' needs a learning_rate of its own"
-                )
+        found = [
+            (("technique", index, key), message)
+            for index, technique in enumerate(self.technique)
+            for key, message in (*self._wrong_pattern(technique), *self._wrong_rate(technique))
+        ]
+        if found:
+            raise mistakes(found)
         return self
+
+    def _wrong_pattern(self, technique: TechniqueSettings) -> Iterator[tuple[str, str]]:
+        fixed = read_pattern(technique.pattern).fixed_sparsity
+        if fixed is None:
+            return
+        if len(self.sparsities) > 1 or abs(self.sparsities[0] - fixed) > SPARSITY_ROUNDING:
+            yield "pattern", f"{technique.pattern} fixes the sparsity: sparsities must be [{fixed:g}]"
+        if technique.schedule not in ("one-shot", "levels"):
+            yield (
+                "schedule",
+                f"'{technique.schedule}' goes through sparsities that the pattern {technique.pattern} cannot have: "
+                "it needs 'one-shot' or 'levels'",
+            )
+
+    def _wrong_rate(self, technique: TechniqueSettings) -> Iterator[tuple[str, str]]:
+        finetunes = technique.timing == "after" and technique.retrain == "finetune"
+        if finetunes and technique.learning_rate is None and self.training.decay in ("cosine", "linear"):
+            yield (
+                "learning_rate",
+                f"is missing: training.decay = '{self.training.decay}' ends at a learning rate of 0, so that "
+                f"fine-tuning of '{technique.label}' needs one of its own",
+            )
 
     @property
     def id(self) -> str:
@@ -154,3 +192,11 @@ def _validated(values: dict[str, Any], name: str, text: str) -> Recipe:
         return Recipe.model_validate(values)
     except ValidationError as error:
         raise RecipeError(explain(error, name, text, Recipe)) from error
+
+
+def _numbers(seed: int | SeedSettings) -> tuple[int, int, int]:
+    return (seed.init, seed.order, seed.pruning) if isinstance(seed, SeedSettings) else (seed, seed, seed)
+
+
+def _written(seed: int | SeedSettings) -> str:
+    return str(seed) if isinstance(seed, int) else f"{{{seed}}}"

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import Future
+from concurrent.futures import BrokenExecutor, Future
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from prunus.errors import ArgumentError, PrunusError
+from prunus.errors import ArgumentError, HistoryError, PrunusError, TrainingError
 from prunus.experiments.environment import available_cores
 from prunus.experiments.performing import now, perform
 from prunus.experiments.recipe import Recipe
@@ -34,6 +36,7 @@ class Progress:
 
 
 Watcher = Callable[[Progress], None]
+Failure = tuple[Work, PrunusError]
 
 
 def run(
@@ -77,13 +80,8 @@ def run(
     failures = _in_processes(missing, history, jobs, progress) if jobs > 1 else _here(missing, history, progress)
     progress.tell()
     if failures:
-        raise _summary(failures, len(works))
+        raise _summary(failures, sum(history.complete(work.id) for work in works), len(works))
     return view
-
-
-def planned_states(recipe: Recipe) -> int:
-    """States that the recipe's runs have when they are complete."""
-    return sum(work.states_planned for work in work_of(recipe))
 
 
 class _Counter:
@@ -97,25 +95,30 @@ class _Counter:
             self._watch(Progress(len(self._view.states()), self._planned))
 
 
-def _here(works: list[Work], history: History, progress: _Counter) -> list[tuple[Work, PrunusError]]:
-    failures = []
-    for work in works:
+def _here(works: list[Work], history: History, progress: _Counter) -> list[Failure]:
+    failures: list[Failure] = []
+    waiting = list(works)
+    while ready := list(_ready(waiting, [], [work for work, _ in failures])):
+        work = ready[0]
+        waiting.remove(work)
         try:
             perform(work, history)
+        except HistoryError:
+            raise  # nothing else could be recorded either
         except PrunusError as error:
             failures.append((work, error))
         progress.tell()
     return failures
 
 
-def _in_processes(works: list[Work], history: History, jobs: int, progress: _Counter) -> list[tuple[Work, PrunusError]]:
+def _in_processes(works: list[Work], history: History, jobs: int, progress: _Counter) -> list[Failure]:
     """Each run in a process of its own; a technique starts when the dense network of its seed is trained."""
     from loky import ProcessPoolExecutor
 
     threads = max(1, available_cores() // jobs)
-    executor = ProcessPoolExecutor(jobs)
+    executor = ProcessPoolExecutor(jobs, initializer=_die_with_parent, initargs=(os.getpid(),))
     running: dict[Future[None], Work] = {}
-    failures: list[tuple[Work, PrunusError]] = []
+    failures: list[Failure] = []
     waiting = list(works)
     try:
         while waiting or running:
@@ -125,8 +128,13 @@ def _in_processes(works: list[Work], history: History, jobs: int, progress: _Cou
             for future in [each for each in running if each.done()]:
                 work = running.pop(future)
                 error = future.exception()
-                if isinstance(error, PrunusError):
+                if isinstance(error, PrunusError) and not isinstance(error, HistoryError):
                     failures.append((work, error))
+                elif isinstance(error, BrokenExecutor):
+                    raise TrainingError(
+                        "a process died at work, perhaps for want of memory: use fewer at once (jobs); "
+                        "what is recorded stays"
+                    ) from error
                 elif error is not None:
                     raise error
             progress.tell()
@@ -147,6 +155,17 @@ def _ready(waiting: list[Work], running: list[Work], failed: list[Work]) -> Iter
             waiting.remove(work)
 
 
+def _die_with_parent(parent: int) -> None:
+    """End this process soon after its parent, which may be killed without a chance to stop it."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(POLL_SECONDS)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
 def _perform_alone(work: Work, folder: Path, threads: int) -> None:
     import torch
 
@@ -160,11 +179,9 @@ def _recipe(recipe: Recipe | Path | str | Mapping[str, Any]) -> Recipe:
     return Recipe.of(recipe) if isinstance(recipe, Mapping) else Recipe.load(recipe)
 
 
-def _summary(failures: list[tuple[Work, PrunusError]], total: int) -> PrunusError:
+def _summary(failures: list[Failure], done: int, total: int) -> PrunusError:
     """The first failure, which says what else failed and that the rest stays."""
-    work, error = failures[0]
-    others = "".join(f"; '{each.label}' with seed {each.seeds.label}: {why}" for each, why in failures[1:])
-    return type(error)(
-        f"'{work.label}' with seed {work.seeds.label}: {error}{others} "
-        f"({total - len(failures)} of {total} runs are done or can go on; what is recorded stays)"
-    )
+    told = "; ".join(f"'{work.label}' with seed {work.seeds.label}: {error}" for work, error in failures)
+    first = failures[0][1]
+    first.args = (f"{told} ({done} of {total} runs are done; what is recorded stays)",)
+    return first

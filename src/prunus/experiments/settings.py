@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import difflib
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler, field_validator, model_validator
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
 
 from prunus.allocation.scopes import SCOPES
 from prunus.criteria.table import CRITERIA
+from prunus.errors import ArgumentError
+from prunus.experiments.messages import mistakes
 from prunus.lookup import unknown_name
 from prunus.masks.pattern_names import read_pattern
 from prunus.schedules.table import SCHEDULES
@@ -36,13 +41,28 @@ class TaskSettings(Settings):
         data: data set, by name or as ``"module:function"``.
         model: network, by name or as ``"module:function"``.
         augment: whether to train on the data set's augmentation.
-        target: ``"module:function"`` that returns a ``prunus.tasks.Task``, instead of the other three.
+        target: ``"module:function"`` that returns a ``prunus.tasks.Task``, instead of the other three;
+            ``task = "module:function"`` says the same.
     """
 
     data: str | None = None
     model: str | None = None
     augment: bool = False
     target: str | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_text(cls, value: object) -> object:
+        return {"target": value} if isinstance(value, str) else value
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        return {"anyOf": [{"type": "string", "pattern": "^[^:]+:[^:]+$"}, handler(core_schema)]}
+
+    @field_validator("target")
+    @classmethod
+    def _target_is_written_right(cls, name: str | None) -> str | None:
+        return name if name is None else _own(name)
 
     @field_validator("data")
     @classmethod
@@ -112,7 +132,7 @@ class TechniqueSettings(Settings):
     retrain: Retraining = "finetune"
     rewind_step: int = Field(0, ge=0)
     epochs: int | None = Field(None, ge=1)
-    learning_rate: float | None = Field(None, gt=0)
+    learning_rate: float | None = Field(None, gt=0, allow_inf_nan=False)
     fraction: float = Field(0.2, gt=0, lt=1)
     begin: float = Field(0.0, ge=0, le=1)
     end: float = Field(0.75, gt=0, le=1)
@@ -163,12 +183,19 @@ class TechniqueSettings(Settings):
             raise ValueError(f"rewind_step goes with retrain = 'rewind' or 'rewind-lr', not '{self.retrain}'")
         if self.retrain != "finetune" and (self.epochs is not None or self.learning_rate is not None):
             raise ValueError(f"epochs and learning_rate are those of fine-tuning, not of retrain = '{self.retrain}'")
+        if self.when == _implied(self.schedule):
+            self.__dict__["when"] = None  # saying what is implied must not make it another technique
         return self
 
     @property
     def timing(self) -> str:
         """``"before"``, ``"during"`` or ``"after"`` training."""
-        return self.when or ("during" if self.schedule in GRADUAL else "after")
+        return self.when or _implied(self.schedule)
+
+    @property
+    def rewinds_late(self) -> bool:
+        """Whether weights are set back to a step after the initialisation, which must be recorded first."""
+        return self.retrain == "rewind" and self.rewind_step > 0
 
     @property
     def label(self) -> str:
@@ -202,7 +229,9 @@ class ChoiceSettings(BaseModel):
 
     @model_validator(mode="after")
     def _constraints_parse(self) -> Self:
-        parse_constraints(self.constraints)
+        found = [((key,), wrong) for key, limit in self.constraints.items() if (wrong := _wrong_with(key, limit))]
+        if found:
+            raise mistakes(found)
         return self
 
     @property
@@ -211,8 +240,33 @@ class ChoiceSettings(BaseModel):
         return dict(self.model_extra or {})
 
 
+def _implied(schedule: str) -> str:
+    return "during" if schedule in GRADUAL else "after"
+
+
+def _wrong_with(key: str, limit: Any) -> str | None:
+    """What is wrong with a constraint, or None."""
+    try:
+        parse_constraints({key: limit})
+    except ArgumentError as error:
+        allowed = ["by", *(f"{metric}_{bound}" for metric in METRICS for bound in ("at_least", "at_most"))]
+        nearest = difflib.get_close_matches(key, allowed, n=1) if key not in allowed else []
+        hint = f"; did you mean '{nearest[0]}'?" if nearest and "did you mean" not in str(error) else ""
+        return f"{error}{hint}"
+    return None
+
+
 def _known(table: Any, name: str) -> str:
     """The name, looked up unless it is a user's own ``module:name``."""
-    if ":" not in name:
-        table[name]
+    if ":" in name:
+        return _own(name)
+    table[name]
+    return name
+
+
+def _own(name: str) -> str:
+    """A user's own ``module:name``, if it is written right."""
+    module, _, attribute = name.partition(":")
+    if not attribute.isidentifier() or not all(part.isidentifier() for part in module.split(".")):
+        raise ValueError(f"a thing of your own is written 'package.module:name', got {name!r}")
     return name

@@ -33,14 +33,29 @@ class Seeds:
     """The seeds of one replicate.
 
     Attributes:
-        label: the number under which the replicates of different techniques are paired.
-        init, order, pruning: see ``SeedSettings``.
+        init, order, pruning: see ``SeedSettings``; no pruning for the dense network.
     """
 
-    label: int
     init: int
     order: int
-    pruning: int
+    pruning: int | None = None
+
+    @property
+    def stated(self) -> dict[str, int]:
+        """Purpose → seed."""
+        return {purpose: seed for purpose, seed in vars(self).items() if seed is not None}
+
+    @property
+    def label(self) -> int:
+        """The number under which the replicates of different techniques are paired.
+
+        Equal seeds are their own label. Others have one of seven digits, made from them alone, so that a replicate
+        has the same label in every recipe.
+        """
+        seeds = [*self.stated.values()]
+        if len(set(seeds)) == 1:
+            return seeds[0]
+        return 10**6 + derive_seed("label", seeds) % (9 * 10**6)
 
 
 @dataclass(frozen=True)
@@ -65,20 +80,23 @@ class Work:
     @property
     def dense(self) -> Work:
         """The work that trains the dense network of this replicate."""
-        return Work(self.task, self.training, self.seeds)
+        return Work(self.task, self.training, Seeds(self.seeds.init, self.seeds.order))
 
     @property
     def id(self) -> str:
         """Digest of everything that determines the result; defaults are left out."""
-        identity: dict[str, Any] = {"task": self.task, "training": stated_plan(self.training)}
-        identity["seeds"] = [self.seeds.init, self.seeds.order]
+        return digest({**self._stated, "seeds": [*self.seeds.stated.values()]})
+
+    @property
+    def _stated(self) -> dict[str, Any]:
+        """What identifies the work, but for the seeds."""
+        stated: dict[str, Any] = {"task": self.task, "training": stated_plan(self.training)}
         if self.technique is not None:
-            identity["technique"] = self.technique.stated()
-            identity["sparsities"] = self.sparsities
-            identity["seeds"].append(self.seeds.pruning)
+            stated["technique"] = self.technique.stated()
+            stated["sparsities"] = self.sparsities
         if self.code:
-            identity["code"] = self.code
-        return digest(identity)
+            stated["code"] = self.code
+        return stated
 
     @property
     def label(self) -> str:
@@ -90,7 +108,7 @@ class Work:
         """States that the run has when it is complete."""
         if self.technique is None:
             return 2
-        return len(self.steps) + bool(self.technique.rewind_step)
+        return len(self.steps) + self.technique.rewinds_late
 
     @property
     def steps(self) -> list[Step]:
@@ -116,9 +134,13 @@ class Work:
         """Of the order of the data: the same for all that share task and order seed."""
         return derive_seed("order", self.task, self.seeds.order)
 
+    def finetuning_seed(self, position: int) -> int:
+        """Of the order of the data in fine-tuning, another one after every pruning step."""
+        return derive_seed("finetuning", self.task, self.seeds.order, position)
+
     def pruning_seed(self, purpose: str, position: int) -> int:
-        """Of one purpose at one step of this run."""
-        return derive_seed(purpose, self.id, self.seeds.pruning, position)
+        """Of one purpose at one step of this technique, whatever the other seeds are."""
+        return derive_seed(purpose, self._stated, self.seeds.pruning, position)
 
 
 def work_of(recipe: Recipe) -> list[Work]:
@@ -126,28 +148,22 @@ def work_of(recipe: Recipe) -> list[Work]:
     task = recipe.task.stated()
     named = [recipe.task.data, recipe.task.model, recipe.task.target]
     task_code = _code([name for name in named if name])
-    dense = [Work(task | task_code, recipe.training, seeds) for seeds in seeds_of(recipe)]
-    return dense + [
-        Work(each.task, each.training, each.seeds, technique, recipe.sparsities, _code([technique.criterion]))
+    replicates = seeds_of(recipe)
+    works = [
+        Work(task | task_code, recipe.training, seeds, technique, recipe.sparsities, _code([technique.criterion]))
         for technique in recipe.technique
-        for each in dense
+        for seeds in replicates
     ]
+    dense = {work.dense.id: work.dense for work in works}
+    return [*dense.values(), *works]
 
 
 def seeds_of(recipe: Recipe) -> list[Seeds]:
     """The replicates of the recipe."""
     return [
-        Seeds(label, seed.init, seed.order, seed.pruning)
-        if isinstance(seed, SeedSettings)
-        else Seeds(seed, seed, seed, seed)
-        for label, seed in enumerate_labels(recipe.seeds)
+        Seeds(seed.init, seed.order, seed.pruning) if isinstance(seed, SeedSettings) else Seeds(seed, seed, seed)
+        for seed in recipe.seeds
     ]
-
-
-def enumerate_labels(seeds: tuple[int | SeedSettings, ...]) -> list[tuple[int, int | SeedSettings]]:
-    """Plain seeds are their own labels; tables are numbered from the first number that is free."""
-    free = iter(number for number in range(10**6) if number not in seeds)
-    return [(seed if isinstance(seed, int) else next(free), seed) for seed in seeds]
 
 
 def stated_plan(plan: Plan) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import typer
 
 from prunus.cli.options import AsJson, HistoryFolder
 from prunus.cli.output import percent, print_json, size
-from prunus.errors import FileFormatError, SelectionError, UnknownNameError
+from prunus.errors import ArgumentError, FileFormatError, SelectionError, UnknownNameError
 
 if TYPE_CHECKING:
     from prunus.history.state import State
@@ -54,13 +54,25 @@ def _state(history: History, name: str, sparsity: float | None) -> State:
     try:
         states = history.states(name)
     except UnknownNameError:
-        return history.state(name)
+        return _single_state(history, name, sparsity)
     if not states:
         raise SelectionError(f"the run {name} has no state yet")
     if sparsity is None:
         return states[-1]
-    for state in states:
+    for state in reversed(states):
         if abs(state.record.requested_sparsity - sparsity) < 1e-9:
             return state
-    known = ", ".join(f"{state.record.requested_sparsity:g}" for state in states)
+    known = ", ".join(dict.fromkeys(f"{state.record.requested_sparsity:g}" for state in states))
     raise SelectionError(f"the run {name} has no state of requested sparsity {sparsity:g}: there are {known}")
+
+
+def _single_state(history: History, name: str, sparsity: float | None) -> State:
+    try:
+        state = history.state(name)
+    except UnknownNameError as error:
+        raise UnknownNameError(
+            f"no run or state has an id that begins with {name!r}: `prunus history` and `prunus show` list them"
+        ) from error
+    if sparsity is not None:
+        raise ArgumentError(f"--sparsity chooses among the states of a run, but {name} is a state: leave it out")
+    return state

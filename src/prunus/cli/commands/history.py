@@ -23,7 +23,17 @@ def history(
     shown = runs[:most] if most else runs
     states = {run.id: [state.record for state in found.states(run.id)] for run in shown}
     if as_json:
-        print_json([{"run": run, "states": len(states[run.id]), "complete": found.complete(run.id)} for run in shown])
+        print_json(
+            [
+                {
+                    "run": run,
+                    "states": len(states[run.id]),
+                    "complete": found.complete(run.id),
+                    "last": states[run.id][-1] if states[run.id] else None,
+                }
+                for run in shown
+            ]
+        )
         return
     rows = []
     for run in shown:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Annotated
 
@@ -19,7 +20,8 @@ def inspect(
 
     found = look_into(file)
     if as_json:
-        print_json(found)
+        tensors = [{**dataclasses.asdict(each), "sparsity": each.sparsity} for each in found.tensors]
+        print_json({**dataclasses.asdict(found), "sparsity": found.sparsity, "tensors": tensors})
         return
     rows = [
         [
@@ -27,10 +29,12 @@ def inspect(
             "×".join(map(str, each.shape)),
             each.dtype,
             each.encoding,
-            "–" if each.sparsity is None else percent(each.sparsity),
+            percent(each.sparsity),
             f"{each.size_bytes:,}",
         ]
         for each in found.tensors
     ]
     print_table(["tensor", "shape", "dtype", "stored as", "sparsity", "bytes"], rows)
-    typer.echo(f"{file}: {size(found.size_bytes)}, {len(found.tensors)} tensors")
+    typer.echo(
+        f"{file}: {size(found.size_bytes)}, {len(found.tensors)} tensors, sparsity {percent(found.sparsity)} over all"
+    )

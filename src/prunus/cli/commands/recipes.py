@@ -28,9 +28,10 @@ def recipes(
     shipped = shipped_recipes()
     if name is not None and name not in shipped:
         raise UnknownNameError(unknown_name("shipped recipe", name, shipped))
-    if name is not None:
+    if as_json:
+        asked = shipped if name is None else {name: shipped[name]}
+        print_json({each: tomllib.loads(text) for each, text in asked.items()})
+    elif name is not None:
         typer.echo(shipped[name], nl=False)
-    elif as_json:
-        print_json({each: tomllib.loads(text) for each, text in shipped.items()})
     else:
         print_table(["recipe", "question"], [[each, tomllib.loads(text)["title"]] for each, text in shipped.items()])

@@ -10,7 +10,7 @@ from prunus.cli.options import AsJson, HistoryFolder
 from prunus.cli.output import moment, percent, print_json, print_table, short, size
 
 if TYPE_CHECKING:
-    from prunus.history.records import StateRecord
+    from prunus.history.records import RunRecord, StateRecord
 
 
 def show(
@@ -29,10 +29,10 @@ def show(
         return
     typer.echo(f"{record.technique}, seed {record.seed}: run {record.id}, began {moment(record.created)} UTC")
     typer.echo(", ".join(f"{key} {value}" for key, value in {**record.task, **record.training}.items()))
-    ancestors = [state.record for state in states[0].lineage()[:-1]] if states else []
+    family = {member.id: member.record for state in states for member in state.lineage()}
     print_table(
         ["state", "what was done", "sparsity", "accuracy", "worst class", "size", "seconds"],
-        _rows([*ancestors, *(state.record for state in states)]),
+        _rows([*family.values()], record),
     )
     for state in states:
         if state.record.pruning and state.record.pruning.protected:
@@ -41,7 +41,7 @@ def show(
         typer.echo(f"{len(states)} of {record.states_planned} states so far: run the recipe again to go on")
 
 
-def _rows(records: list[StateRecord]) -> list[list[str]]:
+def _rows(records: list[StateRecord], run: RunRecord) -> list[list[str]]:
     """A row for each state, parents first; what branches off one state is drawn below it, one level deeper."""
     children: dict[str | None, list[StateRecord]] = {}
     for record in records:
@@ -49,7 +49,7 @@ def _rows(records: list[StateRecord]) -> list[list[str]]:
     rows: list[list[str]] = []
 
     def draw(record: StateRecord, margin: str, mark: str) -> None:
-        rows.append([f"{margin}{mark}{short(record.id)}", *_cells(record)])
+        rows.append([f"{margin}{mark}{short(record.id)}", *_cells(record, run)])
         below = children.get(record.id, [])
         inside = margin + {"├─": "│ ", "└─": "  ", "": ""}[mark]
         for number, child in enumerate(below, 1):
@@ -63,9 +63,11 @@ def _rows(records: list[StateRecord]) -> list[list[str]]:
     return rows
 
 
-def _cells(record: StateRecord) -> list[str]:
+def _cells(record: StateRecord, run: RunRecord) -> list[str]:
     step = record.pruning
     done = {"initial": "initialised", "trained": "trained"}.get(record.kind, "")
+    if record.kind == "trained" and record.run == run.id and "rewind_step" in run.settings:
+        done = f"trained to step {run.settings['rewind_step']}"
     if step:
         pattern = "" if step.pattern == "weight" else f"{step.pattern} "
         done = f"{step.criterion} {pattern}{step.scope}, {step.schedule} {step.position}/{step.of}, {record.retraining}"

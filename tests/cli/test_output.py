@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+import collections
+import dataclasses
+import json
+import math
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from prunus.cli.output import moment, percent, print_json, print_table, short, size
+
+WORDS = st.text("abcxyz0123-_.", min_size=1, max_size=24)
+NUMBERS = st.floats(-1e4, 1e6).map(lambda value: f"{value:.1f}")
+TEXTS = st.lists(WORDS, min_size=1, max_size=5).map(" ".join)
+
+
+@st.composite
+def tables(draw):
+    kinds = draw(st.lists(st.sampled_from([WORDS, NUMBERS, TEXTS]), min_size=1, max_size=9))
+    count = draw(st.integers(1, 4))
+    columns = [draw(st.sampled_from(["n", "accuracy", "two words"])) for _ in kinds]
+    return columns, [[draw(kind) for kind in kinds] for _ in range(count)]
+
+
+@given(tables(), st.sampled_from([40, 60, 80, 120]))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_no_cell_is_cut_off_and_only_texts_are_wrapped(capsys, monkeypatch, table, width):
+    columns, rows = table
+    monkeypatch.setenv("COLUMNS", str(width))
+    capsys.readouterr()
+    print_table(columns, rows)
+    out = capsys.readouterr().out
+    assert all(len(line) <= width for line in out.splitlines())
+    for cells in zip(columns, *rows, strict=True):
+        whole = all(" " not in cell and len(cell) < width // 2 for cell in cells[1:])
+        assert not whole or all(cell in out for cell in cells[1:])
+    counted, printed = collections.Counter("".join(map("".join, [columns, *rows]))), collections.Counter(out)
+    assert all(printed[character] >= count for character, count in counted.items() if character != " ")
+
+
+def test_columns_that_do_not_fit_go_below_with_the_first_one(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "24")
+    print_table(["name", "first", "second", "third"], [["magnitude", "97.4 ±0.3", "90.1 ±1.2", "10.0 ±9.9"]])
+    lines = [line.split() for line in capsys.readouterr().out.splitlines() if "─" not in line]
+    assert lines == [
+        ["name", "first"],
+        ["magnitude", "97.4", "±0.3"],
+        ["name", "second"],
+        ["magnitude", "90.1", "±1.2"],
+        ["name", "third"],
+        ["magnitude", "10.0", "±9.9"],
+    ]
+
+
+def test_numbers_stand_to_the_right_and_words_to_the_left(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    print_table(["name", "size"], [["a", "1.5 KB"], ["bcd", "–"]], title="What there is")
+    title, header, _, one, other = capsys.readouterr().out.splitlines()
+    assert title == "What there is"
+    assert [line.rstrip() for line in (header, one, other)] == ["name    size", "a     1.5 KB", "bcd        –"]
+
+
+@pytest.mark.parametrize(
+    ("value", "digits", "text"), [(0.1234, 1, "12.3 %"), (1, 0, "100 %"), (math.nan, 1, "–"), (-0.5, 2, "-50.00 %")]
+)
+def test_fractions_are_printed_as_percentages(value, digits, text):
+    assert percent(value, digits) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0, "0 B"), (999, "999 B"), (1000, "1.0 KB"), (1_500_000, "1.5 MB"), (2.5e9, "2.5 GB"), (5e12, "5000.0 GB")],
+)
+def test_bytes_are_printed_in_a_readable_unit(value, text):
+    assert size(value) == text
+
+
+def test_ids_and_times_are_shortened():
+    assert short("0123456789abcdef") == "0123456789"
+    assert moment("2026-01-02T03:04:05.678+00:00") == "2026-01-02 03:04"
+
+
+def test_any_value_becomes_json(capsys):
+    @dataclasses.dataclass
+    class Thing:
+        numbers: tuple[float, ...]
+        where: Path
+
+    print_json({"thing": Thing((1.5, math.nan, math.inf), Path("a/b")), 3: {"ü"}, "none": None})
+    assert json.loads(capsys.readouterr().out) == {
+        "thing": {"numbers": [1.5, None, None], "where": "a/b"},
+        "3": ["ü"],
+        "none": None,
+    }

@@ -1,0 +1,44 @@
+"""A user's own task: three classes of six numbers each, small enough for a model to train in milliseconds."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from prunus.tasks import Data, Examples, Task
+
+
+def task():
+    data = Data("tiny", examples(120, 1), examples(60, 2), examples(60, 3), ("a", "b", "c"))
+    return Task("tiny", data, build)
+
+
+def a_class_is_missing():
+    test = examples(60, 3)
+    without = Examples(test.inputs, test.targets % 2)
+    return Task("tiny", Data("tiny", examples(120, 1), examples(60, 2), without, ("a", "b", "c")), build)
+
+
+def nothing_to_prune():
+    return Task("tiny", task().data, lambda: nn.Sequential(nn.BatchNorm1d(6), Thirds()))
+
+
+def examples(count, seed):
+    targets = torch.arange(count) % 3
+    inputs = torch.randn(count, 6, generator=torch.Generator().manual_seed(seed))
+    inputs[torch.arange(count), targets] += 2
+    return Examples(inputs, targets)
+
+
+def build():
+    return nn.Sequential(nn.Linear(6, 20), nn.ReLU(), nn.Dropout(0.1), nn.Linear(20, 3))
+
+
+def first_layer_only(subject):
+    """A criterion that would empty every layer but the first."""
+    return {name: weight.abs() + 10 * (index == 0) for index, (name, weight) in enumerate(subject.weights().items())}
+
+
+class Thirds(nn.Module):
+    def forward(self, inputs):
+        return inputs[:, :3] + inputs[:, 3:]

@@ -1,0 +1,170 @@
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from prunus.errors import ArgumentError
+from prunus.experiments.identity import derive_seed, digest, source_digest
+from prunus.experiments.recipe import Recipe
+
+DIGITS = {"data": "digits", "model": "mlp"}
+PLAIN = {"sparsities": [0.5], "task": DIGITS, "technique": [{}]}
+# Every setting at its default, as this version knows it.
+WRITTEN_OUT = {
+    "title": "",
+    "seeds": [0, 1, 2],
+    "sparsities": [0.5],
+    "task": {**DIGITS, "augment": False},
+    "training": {
+        "epochs": 10,
+        "batch_size": 60,
+        "optimizer": "adam",
+        "learning_rate": 1e-3,
+        "momentum": 0.0,
+        "nesterov": False,
+        "weight_decay": 0,
+        "decay": "constant",
+        "milestones": [0.5, 0.75],
+        "factor": 0.1,
+        "warmup_steps": 0,
+    },
+    "technique": [
+        {
+            "name": "",
+            "criterion": "magnitude",
+            "pattern": "weight",
+            "scope": "global",
+            "schedule": "one-shot",
+            "when": "after",
+            "retrain": "finetune",
+            "rewind_step": 0,
+            "fraction": 0.2,
+            "begin": 0,
+            "end": 0.75,
+            "every": 10,
+            "include": [],
+            "exclude": [],
+            "types": [],
+            "protect": True,
+            "calibration_examples": 1000,
+        }
+    ],
+    "choose": {"by": "accuracy"},
+}
+RICH = {
+    "title": "a question?",
+    "seeds": [3, {"init": 1, "order": 2, "pruning": 3}],
+    "sparsities": [0.5, 0.9],
+    "task": "tinytask:task",
+    "training": {"epochs": 2, "optimizer": "sgd", "momentum": 0.9, "decay": "steps", "milestones": [0.5]},
+    "technique": [
+        {"name": "a", "criterion": "random", "schedule": "iterative", "retrain": "rewind", "rewind_step": 5},
+        {"scope": "layer", "schedule": "cubic", "every": 5, "include": ["fc*"]},
+    ],
+    "choose": {"by": "loss", "sparsity_at_least": 0.9},
+}
+
+
+def changed(values, path, value):
+    key, *rest = path
+    copied = list(values) if isinstance(values, list) else dict(values)
+    copied[key] = changed(values[key], rest, value) if rest else value
+    return copied
+
+
+def test_the_digests_of_recipes_stay_as_they_are():
+    # A new setting whose default changes nothing must not change these: recorded work would be done again.
+    assert Recipe.of(PLAIN).id == "cd78b940178ca2cb"
+    assert Recipe.of(RICH).id == "f16a16967fe572db"
+    assert digest({"b": [1, 0.5, None], "a": "ü"}) == "31f8ed3cb570897d"
+    assert derive_seed("init", {"data": "digits"}, 0) == 7243810603425198927
+
+
+def test_a_setting_written_out_at_its_default_changes_no_digest():
+    assert Recipe.of(WRITTEN_OUT).id == Recipe.of(PLAIN).id
+    assert Recipe.of(WRITTEN_OUT) == Recipe.of(PLAIN)
+    for key, value in WRITTEN_OUT.items():
+        assert Recipe.of({**PLAIN, key: value}).id == Recipe.of(PLAIN).id
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        (("title",), "other"),
+        (("seeds",), [0, 1]),
+        (("seeds",), [0, 2, 1]),
+        (("sparsities",), [0.6]),
+        (("task", "data"), "mnist5k"),
+        (("task", "model"), "lenet-5"),
+        (("task", "augment"), True),
+        (("training", "epochs"), 11),
+        (("training", "batch_size"), 61),
+        (("training", "optimizer"), "adamw"),
+        (("training", "learning_rate"), 2e-3),
+        (("training", "momentum"), 0.9),
+        (("training", "weight_decay"), 1e-4),
+        (("training", "decay"), "steps"),
+        (("training", "milestones"), [0.5]),
+        (("training", "factor"), 0.2),
+        (("training", "warmup_steps"), 1),
+        (("technique", 0, "name"), "other"),
+        (("technique", 0, "criterion"), "random"),
+        (("technique", 0, "pattern"), "row"),
+        (("technique", 0, "scope"), "layer"),
+        (("technique", 0, "schedule"), "levels"),
+        (("technique", 0, "when"), "before"),
+        (("technique", 0, "retrain"), "none"),
+        (("technique", 0, "epochs"), 10),
+        (("technique", 0, "learning_rate"), 1e-3),
+        (("technique", 0, "fraction"), 0.3),
+        (("technique", 0, "begin"), 0.1),
+        (("technique", 0, "end"), 0.8),
+        (("technique", 0, "every"), 11),
+        (("technique", 0, "include"), ["fc1"]),
+        (("technique", 0, "exclude"), ["fc1"]),
+        (("technique", 0, "types"), ["Linear"]),
+        (("technique", 0, "protect"), False),
+        (("technique", 0, "calibration_examples"), 999),
+        (("technique",), [{}, {"criterion": "random"}]),
+        (("choose", "by"), "loss"),
+        (("choose", "sparsity_at_least"), 0.5),
+    ],
+)
+def test_any_other_change_changes_the_digest(path, value):
+    assert Recipe.of(changed(WRITTEN_OUT, path, value)).id != Recipe.of(PLAIN).id
+
+
+def test_the_order_of_keys_changes_no_digest():
+    backwards = {key: WRITTEN_OUT[key] for key in reversed(WRITTEN_OUT)}
+    assert Recipe.of(backwards).id == Recipe.of(WRITTEN_OUT).id
+    assert digest({"a": 1, "b": 2}) == digest({"b": 2, "a": 1}) != digest({"a": 2, "b": 1})
+
+
+def test_every_purpose_has_a_seed_of_its_own():
+    purposes = [(name, number) for name in ("init", "order", "pruning") for number in range(50)]
+    seeds = {derive_seed(*purpose) for purpose in purposes}
+    assert len(seeds) == len(purposes)
+    assert all(0 <= seed < 2**63 for seed in seeds)
+    assert derive_seed("ab", "c") != derive_seed("a", "bc")
+
+
+def test_the_source_of_a_user_is_identified_by_its_bytes(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(tmp_path))
+    module = tmp_path / "their_code.py"
+    module.write_text("x = 1")
+    first = source_digest("their_code:x")
+    module.write_text("x = 2")
+    assert source_digest("their_code:x") != first
+    module.write_text("x = 1")
+    assert source_digest("their_code:y") == first
+    assert "their_code" not in sys.modules
+    assert source_digest("sys:path") == ""
+
+
+def test_a_source_that_is_not_there_or_cannot_be_imported_elsewhere_is_refused():
+    for target in ("no_such_module:x", "no.such.module:x"):
+        with pytest.raises(ArgumentError, match=f"cannot find the module '{target[:-2]}' of '{target}'"):
+            source_digest(target)
+    with pytest.raises(ArgumentError, match=r"lies in the script that runs, .*: move it to a module"):
+        source_digest("__main__:task")

@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+import copy
+import tomllib
+
+import pytest
+
+from prunus.errors import RecipeError
+from prunus.experiments.overrides import override
+from prunus.experiments.recipe import Recipe
+
+VALUES = {"title": "?", "training": {"epochs": 3}, "seeds": [0, 1], "technique": [{"criterion": "random"}, {}]}
+
+
+@pytest.mark.parametrize(
+    ("change", "path", "value"),
+    [
+        ("training.epochs=2", ("training", "epochs"), 2),
+        (" training.epochs = 2 ", ("training", "epochs"), 2),
+        ("training.learning_rate=1e-3", ("training", "learning_rate"), 0.001),
+        ("training.decay=cosine", ("training", "decay"), "cosine"),
+        ('training.decay="cosine"', ("training", "decay"), "cosine"),
+        ("title=a = b", ("title",), "a = b"),
+        ("title=", ("title",), ""),
+        ("title=it's", ("title",), "it's"),
+        ("task.data=digits", ("task", "data"), "digits"),
+        ("task=module:function", ("task",), "module:function"),
+        ("sparsities=[0.5, 0.9]", ("sparsities",), [0.5, 0.9]),
+        ("seeds.1=5", ("seeds", 1), 5),
+        ("technique.1.fraction=0.5", ("technique", 1, "fraction"), 0.5),
+        ("technique.0.protect=false", ("technique", 0, "protect"), False),
+        ("technique.0={scope = 'layer'}", ("technique", 0), {"scope": "layer"}),
+        ("choose.sparsity_at_least=0.9", ("choose", "sparsity_at_least"), 0.9),
+        ("a.b.c=1", ("a", "b", "c"), 1),
+    ],
+)
+def test_a_change_reaches_its_place_and_nothing_else(change, path, value):
+    before = copy.deepcopy(VALUES)
+    place = result = override(VALUES, [change])
+    for key in path:
+        place = place[key]
+    assert (place, type(place)) == (value, type(value))
+    assert before == VALUES
+    assert {key: result[key] for key in before if key != path[0]} == {
+        key: before[key] for key in before if key != path[0]
+    }
+
+
+def test_of_two_changes_the_later_one_holds():
+    assert override(VALUES, ["seeds=[1]", "seeds.0=2"])["seeds"] == [2]
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ("training.epochs", "expected KEY=VALUE, such as training.epochs=2, got 'training.epochs'"),
+        ("=2", "expected KEY=VALUE, such as training.epochs=2, got '=2'"),
+        ("training.epochs.x=2", "'training.epochs.x=2' leads through 3, which has no key 'x'"),
+        ("title.x.y=2", "'title.x.y=2' leads through '?', which has no key 'x'"),
+        ("technique.2.name=a", "'technique.2.name=a': the list has elements 0 to 1, not '2'"),
+        ("technique.-1.name=a", "'technique.-1.name=a': the list has elements 0 to 1, not '-1'"),
+        ("technique.name=a", "'technique.name=a': the list has elements 0 to 1, not 'name'"),
+        ("seeds.2=1", "'seeds.2=1': the list has elements 0 to 1, not '2'"),
+    ],
+)
+def test_a_change_that_leads_nowhere_is_refused(change, expected):
+    with pytest.raises(RecipeError) as caught:
+        override(VALUES, [change])
+    assert str(caught.value) == expected
+
+
+def test_changes_are_validated_as_the_file_is():
+    assert Recipe.load("demo", ["training.epochs=1", "technique.0.fraction=0.3", "seeds=[7]"]).training.epochs == 1
+    with pytest.raises(RecipeError, match=r"training\.epoch: there is no such key: .*; did you mean 'epochs'"):
+        Recipe.load("demo", ["training.epoch=1"])
+    with pytest.raises(RecipeError, match=r"demo:\d+: training\.epochs: must be a whole number, got 'many'") as caught:
+        Recipe.load("demo", ["training.epochs=many", "task.modle=x"])
+    assert "task.modle: there is no such key" in str(caught.value)
+
+
+def test_no_change_leaves_the_shipped_recipe_as_it_is():
+    from prunus.experiments.recipe import shipped_recipes
+
+    assert Recipe.load("demo") == Recipe.of(tomllib.loads(shipped_recipes()["demo"]))
