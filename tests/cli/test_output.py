@@ -55,6 +55,11 @@ def test_columns_that_do_not_fit_go_below_with_the_first_one(capsys, monkeypatch
     ]
 
 
+def test_what_looks_like_a_command_of_rich_is_printed_as_it_is(capsys):
+    print_table(["name"], [["[bold]a[/bold]"], [":heart:"], ["\\[x]"]])
+    assert [line.strip() for line in capsys.readouterr().out.splitlines()[2:]] == ["[bold]a[/bold]", ":heart:", "\\[x]"]
+
+
 def test_numbers_stand_to_the_right_and_words_to_the_left(capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
     print_table(["name", "size"], [["a", "1.5 KB"], ["bcd", "–"]], title="What there is")

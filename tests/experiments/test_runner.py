@@ -5,6 +5,7 @@ import json
 import os
 
 import pytest
+import torch
 
 import prunus
 from prunus.errors import ArgumentError, DataError, HistoryError, RecipeError, ScopeError, TargetError, TrainingError
@@ -51,6 +52,23 @@ def test_the_same_recipe_gives_the_same_weights_here_and_in_processes(perform, w
     assert outcome(perform(*TECHNIQUES, folder="again")) == outcome(whole)
     assert outcome(perform(*TECHNIQUES, folder="processes", jobs=2)) == outcome(whole)
     assert len(outcome(whole)) == 2 + 3 + 2 + 4
+
+
+def test_the_number_of_threads_changes_no_result_and_is_left_as_it_was(perform):
+    found = []
+    for threads in (1, 2):
+        torch.set_num_threads(threads)
+        history = perform(
+            {"name": "a"},
+            folder=str(threads),
+            task={"data": "digits", "model": "lenet-300-100"},
+            training={"epochs": 1, "batch_size": 400},
+        )
+        found.append(outcome(history))
+        assert torch.get_num_threads() == threads
+        assert {run.environment["threads"] for run in history.runs()} == {1}
+    torch.set_num_threads(1)
+    assert found[0] == found[1]
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 4, 10])
@@ -165,8 +183,9 @@ def test_a_full_disk_stops_the_work_at_once_and_nothing_is_lost(perform, whole, 
 
     with monkeypatch.context() as patch:
         patch.setattr(os, "replace", full)
-        with pytest.raises(HistoryError, match=r"the disk is full: .*nothing recorded before is lost"):
+        with pytest.raises(HistoryError, match=r"the disk is full: .*nothing recorded before is lost") as caught:
             perform(*TECHNIQUES)
+    assert str(caught.value).count("the disk is full") == 1
     assert len(fits) < 4
     history = prunus.History(tmp_path / "history")
     assert history.problems == []

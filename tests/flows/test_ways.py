@@ -49,7 +49,7 @@ def program(*arguments):
 
 def test_from_a_recipe_to_the_file_that_ships():
     Path("digits.toml").write_text(DIGITS, encoding="utf-8")
-    done = program("run", "digits.toml", "--jobs", "2")
+    done = program("run", "digits.toml", "--jobs", "1")
     assert (done.returncode, done.stderr) == (0, "")
     assert re.search(r"^magnitude +\d\d\.\d ±\d+\.\d +\d\d\.\d ±\d+\.\d$", done.stdout, re.MULTILINE)
     model_file, page = (re.search(rf"^{name}: +(.+)$", done.stdout, re.MULTILINE)[1] for name in ("model", "report"))

@@ -30,7 +30,7 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], title: st
     """
     from rich.console import Console
 
-    console = Console(highlight=False, markup=False)
+    console = Console(highlight=False, markup=False, emoji=False)
     if title:
         console.print(title)
     found = [_Column(name, [row[index] for row in rows], console.width // 2 - 1) for index, name in enumerate(columns)]

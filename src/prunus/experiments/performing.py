@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
+from collections.abc import Iterator
 from datetime import UTC, datetime
+
+import torch
 
 from prunus.experiments.environment import environment
 from prunus.experiments.making import DenseMaker, Made, Maker, TechniqueMaker, state_id
@@ -25,7 +29,7 @@ def perform(work: Work, history: History) -> None:
     Raises:
         PrunusError: the work cannot be done; what was recorded before stays.
     """
-    with history.lock(work.id):
+    with history.lock(work.id), one_thread():
         if history.complete(work.id):
             return
         history.begin(run_record(work))
@@ -34,6 +38,20 @@ def perform(work: Work, history: History) -> None:
         for position in sorted({*range(work.states_planned)} - recorded):
             started = time.perf_counter()
             _record(maker, position, maker.make(position), started)
+
+
+@contextlib.contextmanager
+def one_thread() -> Iterator[None]:
+    """Compute on one thread: sums split over more of them end in other last digits, and so in other weights.
+
+    The cores are used by working on several runs at once.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def run_record(work: Work) -> RunRecord:

@@ -54,7 +54,8 @@ def run(
     Args:
         recipe: a recipe, the path of its TOML file, the name of a shipped one, or its values.
         history: where to record, and what is recorded already; see ``History``.
-        jobs: processes to use; None uses one for every core, but no more than there are runs.
+        jobs: processes to use, each computing on one thread; None uses one for every core, but no more than there
+            are runs. It does not change the results.
         watch: called now and then with the progress.
 
     Returns:
@@ -115,7 +116,6 @@ def _in_processes(works: list[Work], history: History, jobs: int, progress: _Cou
     """Each run in a process of its own; a technique starts when the dense network of its seed is trained."""
     from loky import ProcessPoolExecutor
 
-    threads = max(1, available_cores() // jobs)
     executor = ProcessPoolExecutor(jobs, initializer=_die_with_parent, initargs=(os.getpid(),))
     running: dict[Future[None], Work] = {}
     failures: list[Failure] = []
@@ -124,7 +124,7 @@ def _in_processes(works: list[Work], history: History, jobs: int, progress: _Cou
         while waiting or running:
             for work in _ready(waiting, [*running.values()], [each for each, _ in failures]):
                 waiting.remove(work)
-                running[executor.submit(_perform_alone, work, history.folder, threads)] = work
+                running[executor.submit(_perform_alone, work, history.folder)] = work
             for future in [each for each in running if each.done()]:
                 work = running.pop(future)
                 error = future.exception()
@@ -166,10 +166,7 @@ def _die_with_parent(parent: int) -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
-def _perform_alone(work: Work, folder: Path, threads: int) -> None:
-    import torch
-
-    torch.set_num_threads(threads)
+def _perform_alone(work: Work, folder: Path) -> None:
     perform(work, History(folder, create=False))
 
 
