@@ -81,3 +81,7 @@ class MissingExtraError(PrunusError, ImportError):
 
     def __init__(self, package: str, extra: str, purpose: str) -> None:
         super().__init__(f"{purpose} needs {package}: pip install 'prunus[{extra}]'")
+        self._arguments = (package, extra, purpose)
+
+    def __reduce__(self) -> tuple[type[MissingExtraError], tuple[str, str, str]]:
+        return type(self), self._arguments  # it comes back whole from another process

@@ -10,8 +10,9 @@ import torch
 from torch import nn
 from torch.func import functional_call
 
+from prunus.allocation.pruning import prune
 from prunus.errors import MaskError
-from prunus.masks.holding import Holding
+from prunus.masks.holding import CLEAR_EVERY, Holding
 from prunus.masks.masks import Masks
 
 BITS = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
@@ -621,3 +622,41 @@ def test_the_optimizer_of_a_subclass_is_not_trusted():
     with masks.held(model, optimizer):
         step(model, optimizer)
         check(masks, model, optimizer)
+
+
+def test_weights_written_through_data_are_cleared_within_a_few_steps_and_on_leaving():
+    torch.manual_seed(0)
+    model = nn.Linear(6, 4)
+    optimizer = torch.optim.Adam(model.parameters(), 0.01)
+    masks = prune(model, 0.5)
+    removed = ~masks["weight"]
+
+    def overwrite():
+        model.weight.data[removed] = 1.0
+
+    def step():
+        optimizer.zero_grad()
+        model(torch.randn(3, 6)).square().sum().backward()
+        optimizer.step()
+
+    with masks.held(model, optimizer):
+        step()
+        overwrite()
+        for _ in range(CLEAR_EVERY):
+            step()
+        assert is_positive_zero(model.weight.detach()[removed])
+        overwrite()
+    assert is_positive_zero(model.weight.detach()[removed])
+
+
+def test_an_optimizer_that_divides_zero_by_zero_leaves_no_trace():
+    torch.manual_seed(0)
+    model = nn.Linear(6, 4)
+    optimizer = torch.optim.Adam(model.parameters(), 0.01, eps=0.0)
+    masks = prune(model, 0.5)
+    with masks.held(model, optimizer):
+        for _ in range(3):
+            optimizer.zero_grad()
+            model(torch.randn(3, 6)).square().sum().backward()
+            optimizer.step()
+            assert is_positive_zero(model.weight.detach()[~masks["weight"]])

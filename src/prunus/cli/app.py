@@ -64,7 +64,7 @@ def main() -> None:
 
     Exit status: 0 done, 1 it could not be done, 2 it was asked for wrongly, 130 interrupted.
     """
-    sys.path.insert(0, os.getcwd())  # so that a recipe can name a module of the current folder
+    sys.path.append(os.getcwd())  # so that a recipe can name a module of the current folder
     try:
         app()
     except PrunusError as error:

@@ -178,6 +178,7 @@ class TechniqueMaker(Maker):
         iterative = self.settings.timing == "before" and self.settings.schedule == "iterative"
         *approach, target = rounds_to([step.sparsity], self.settings.fraction) if iterative else [step.sparsity]
         subject = self._subject(step, model)
+        model.train(self.settings.timing == "before")  # untrained, it has no running statistics to rely on
         with torch.random.fork_rng():
             torch.manual_seed(self.work.pruning_seed("dropout", step.position))  # a criterion may run the network
             for sparsity in approach:

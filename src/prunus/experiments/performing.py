@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -84,8 +83,6 @@ def _maker(work: Work, history: History) -> Maker:
 def _record(maker: Maker, position: int, made: Made, started: float) -> None:
     work, shop, blobs = maker.work, maker.shop, maker.history.blobs
     validation, test = shop.outcomes(made.model)
-    about = {"run": work.id, "technique": work.label, "task": work.task, "state": state_id(work.id, position)}
-    weights = pack(made.model.state_dict(), made.masks, {"state": json.dumps(about, sort_keys=True)})
     state = StateRecord(
         id=state_id(work.id, position),
         run=work.id,
@@ -97,7 +94,7 @@ def _record(maker: Maker, position: int, made: Made, started: float) -> None:
         validation=validation,
         test=test,
         cost=shop.cost(made.model, made.masks),
-        weights=blobs.put(weights),
+        weights=blobs.put(pack(made.model.state_dict(), made.masks)),
         masks=blobs.put(masks_to_bytes(made.masks)) if made.masks else None,
         training_loss=made.training_loss,
         created=now(),

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sized
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self, final
-from weakref import WeakSet
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
@@ -31,6 +32,10 @@ ELEMENTWISE = (
     torch.optim.RMSprop,
 )
 
+LEAST_EPS = 1e-30  # below it, eps is lost in single precision, and zero by zero is no number
+WIDE_RANGE = (torch.float32, torch.float64, torch.bfloat16)  # in half precision eps is lost too
+CLEAR_EVERY = 8  # steps after which weights are cleared even where nothing seems to have written to them
+
 
 @final
 class Holding:
@@ -42,9 +47,9 @@ class Holding:
     model keeps its class, its forward, its parameters and its state-dict keys. After the block, the weights are as
     the last step left them and nothing holds them.
 
-    Weights, gradients and optimizer state that are overwritten by hand inside the block are cleared at the next step,
-    unless they are written through ``.data``, which torch keeps no count of: the weights are cleared after the step
-    even then, but the optimizer may remember what was written.
+    Weights, gradients and optimizer state that are overwritten by hand inside the block are cleared at the next step.
+    Only of what is written through ``.data`` torch keeps no count: weights that are overwritten so are cleared within
+    ``CLEAR_EVERY`` steps and when the block is left, gradients and state are not.
 
     Args:
         masks: what stays.
@@ -63,7 +68,7 @@ class Holding:
         for each in self._optimizers or ():
             if not any(parameter in self._held for parameter in _parameters(each)):
                 raise MaskError(f"the {type(each).__name__} optimizer updates none of the masked parameters")
-        self._met: WeakSet[Optimizer] = WeakSet()
+        self._met: WeakKeyDictionary[Optimizer, _Pairs] = WeakKeyDictionary()
         self._handles: list[Any] = []
 
     @property
@@ -80,10 +85,9 @@ class Holding:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for handle in self._handles:
-            handle.remove()
-        self._handles = []
-        self._met.clear()
+        if self._handles:
+            self._clear_weights()
+        self._release()
 
     def replace(self, masks: Masks) -> None:
         """Hold other masks from now on; what they remove is cleared at once, what they add starts from 0.0.
@@ -93,10 +97,21 @@ class Holding:
         """
         active = bool(self._handles)
         held = _held_parameters(masks, self._model)
-        self.__exit__(None, None, None)
+        self._release()
         self._masks, self._held = masks, held
         if active:
             self.__enter__()
+
+    @torch.no_grad()
+    def _clear_weights(self) -> None:
+        for parameter, held in self._held.items():
+            held.clear(parameter)
+
+    def _release(self) -> None:
+        for handle in self._handles:
+            handle.remove()
+        self._handles = []
+        self._met.clear()
 
     def _register(self) -> None:
         for parameter, held in self._held.items():
@@ -120,31 +135,52 @@ class Holding:
         for optimizer in self._optimizers or ():
             self._meet(optimizer)
 
-    def _meet(self, optimizer: Optimizer) -> None:
-        self._met.add(optimizer)
-        held = [(parameter, self._held[parameter]) for parameter in _parameters(optimizer) if parameter in self._held]
+    def _meet(self, optimizer: Optimizer) -> _Pairs:
+        """Pair the optimizer's parameters with their masks, and clear what it remembers of them."""
+        parameters = list(_parameters(optimizer))
+        held = [(parameter, self._held[parameter]) for parameter in parameters if parameter in self._held]
         if held and isinstance(optimizer, torch.optim.LBFGS):
             optimizer.state.clear()  # its memory mixes all weights in flat vectors: it starts afresh
         for parameter, each in held:
             each.clear_state(optimizer.state.get(parameter, {}))
+        self._met[optimizer] = _Pairs(len(parameters), held)
+        return self._met[optimizer]
+
+    def _pairs(self, optimizer: Optimizer) -> list[tuple[Tensor, _HeldParameter]]:
+        met = self._met.get(optimizer)
+        if met is None or met.parameters != sum(len(group["params"]) for group in optimizer.param_groups):
+            met = self._meet(optimizer)
+        return met.held
 
     @torch.no_grad()
     def _before_step(self, optimizer: Optimizer, args: object, kwargs: object) -> None:
-        if optimizer not in self._met:
-            self._meet(optimizer)
-        for parameter in _parameters(optimizer):
-            held = self._held.get(parameter)
-            if held is not None:
-                held.clear_changed(parameter, optimizer.state.get(parameter, {}))
+        for parameter, held in self._pairs(optimizer):
+            held.clear_changed(parameter, optimizer.state.get(parameter, {}))
 
     @torch.no_grad()
     def _after_step(self, optimizer: Optimizer, args: Sized, kwargs: Sized) -> None:
         # A closure may write gradients by hand, after the hook before the step has looked at them.
-        trusted = type(optimizer) in ELEMENTWISE and len(args) == 1 and not kwargs
-        for parameter in _parameters(optimizer):
-            held = self._held.get(parameter)
-            if held is not None:
-                held.clear_stepped(parameter, optimizer.state.get(parameter, {}), trusted)
+        trusted = (
+            type(optimizer) in ELEMENTWISE
+            and len(args) == 1
+            and not kwargs
+            and all(group.get("eps", 1) > LEAST_EPS for group in optimizer.param_groups)
+        )
+        for parameter, held in self._pairs(optimizer):
+            held.clear_stepped(parameter, optimizer.state.get(parameter, {}), trusted)
+
+
+@dataclass(frozen=True)
+class _Pairs:
+    """What an optimizer updates of what is held.
+
+    Attributes:
+        parameters: how many it updates in all; when that changes, the pairs are made anew.
+        held: parameter and mask of each that is held.
+    """
+
+    parameters: int
+    held: list[tuple[Tensor, _HeldParameter]]
 
 
 class _HeldParameter:
@@ -159,8 +195,11 @@ class _HeldParameter:
         self._words: dict[int, Tensor] = {}
         self._like = like
         self._weight_version = -1
+        self._clean = False
+        self._steps = 0
         self._gradient: tuple[Tensor, int] | None = None
-        self._state: list[tuple[Tensor, int]] = []
+        self._state: list[tuple[str, Tensor, int]] = []
+        self._state_size = 0
 
     def clear(self, tensor: Tensor) -> None:
         """Write 0.0 where the mask removes."""
@@ -180,37 +219,44 @@ class _HeldParameter:
 
     def clear_state(self, state: Mapping[str, Any]) -> None:
         """Clear all that an optimizer keeps for each weight."""
-        for tensor in self._tensors(state):
+        for _, tensor in self._tensors(state):
             self.clear(tensor)
 
     def clear_changed(self, parameter: Tensor, state: Mapping[str, Any]) -> None:
         """Clear the weight, its gradient and its state before a step, each where it is not as it was last cleared."""
-        if parameter._version != self._weight_version:
-            self.clear(parameter)
         last, gradient = self._gradient, parameter.grad
+        self._clean = parameter._version == self._weight_version and parameter.dtype in WIDE_RANGE
+        if not self._clean:
+            self.clear(parameter)
+        if gradient is not None and gradient.layout != torch.strided:
+            self._clean = False  # a sparse gradient is not cleared
         if gradient is not None and (last is None or gradient is not last[0] or gradient._version != last[1]):
             self.clear_gradient(parameter)
-        tensors = self._tensors(state)
-        if len(tensors) != len(self._state) or any(
-            now is not then or now._version != version
-            for now, (then, version) in zip(tensors, self._state, strict=True)
-        ):
+        if not self._knows(state) or any(tensor._version != version for _, tensor, version in self._state):
             self.clear_state(state)
 
     def clear_stepped(self, parameter: Tensor, state: Mapping[str, Any], trusted: bool) -> None:
-        """Clear the weight after a step, and its state unless the optimizer is trusted to have left it clean."""
-        self.clear(parameter)
+        """Clear the weight and its state after a step, unless the optimizer is trusted to have left them clean."""
+        self._steps += 1
+        if not trusted or not self._clean or self._steps % CLEAR_EVERY == 0:
+            self.clear(parameter)
         if not trusted:
             self.clear_state(state)
         self._weight_version = parameter._version
         self._gradient = None  # so that its memory can be freed
-        self._state = [(tensor, tensor._version) for tensor in self._tensors(state)]
+        tensors = [each[:2] for each in self._state] if self._knows(state) else self._tensors(state)
+        self._state = [(key, tensor, tensor._version) for key, tensor in tensors]
+        self._state_size = len(state)
 
-    def _tensors(self, state: Mapping[str, Any]) -> list[Tensor]:
+    def _knows(self, state: Mapping[str, Any]) -> bool:
+        """Whether the state still holds the very tensors that it held after the last step."""
+        return len(state) == self._state_size and all(state.get(key) is tensor for key, tensor, _ in self._state)
+
+    def _tensors(self, state: Mapping[str, Any]) -> list[tuple[str, Tensor]]:
         shape = self._mask.shape
         return [
-            value
-            for value in state.values()
+            (key, value)
+            for key, value in state.items()
             if isinstance(value, Tensor) and value.shape == shape and value.layout == torch.strided
         ]
 
