@@ -119,7 +119,8 @@ def test_best_chooses_under_constraints_in_both_spellings(command, as_json, hist
         assert {limit["metric"] for limit in chosen["constraints"]} == {"sparsity", "accuracy_drop"}
     done = command("best", "--sparsity-at-least", "0.8")
     assert f"run {expected.replicate.run}, state {expected.replicate.state}" in done.out
-    assert f"at 80.0 % sparsity. Test accuracy {100 * expected.replicate.reporting['accuracy']:.1f} %" in done.out
+    accuracy = expected.replicate.reporting["accuracy"]
+    assert f"predicts {100 * accuracy:.1f} % of the test examples right" in done.out
 
 
 def test_best_by_another_metric_and_of_one_experiment(as_json, history):
@@ -185,7 +186,7 @@ def test_an_exported_model_has_the_recorded_accuracy(command, as_json, history, 
         name: count.kept for name, count in state.record.pruning.tensors.items()
     }
     assert command("export", *arguments, "--to", to).out == (
-        f"{to}: {to.stat().st_size / 1000:.1f} KB, sparsity {100 * state.record.sparsity:.2f} %, state {state.id}\n"
+        f"{to}: {to.stat().st_size / 1024:.1f} KB, sparsity {100 * state.record.sparsity:.2f} %, state {state.id}\n"
     )
 
 

@@ -77,7 +77,14 @@ def test_fractions_are_printed_as_percentages(value, digits, text):
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(0, "0 B"), (999, "999 B"), (1000, "1.0 KB"), (1_500_000, "1.5 MB"), (2.5e9, "2.5 GB"), (5e12, "5000.0 GB")],
+    [
+        (0, "0 B"),
+        (1023, "1023 B"),
+        (1024, "1.0 KB"),
+        (3 * 2**19, "1.5 MB"),
+        (5 * 2**29, "2.5 GB"),
+        (2**43, "8192.0 GB"),
+    ],
 )
 def test_bytes_are_printed_in_a_readable_unit(value, text):
     assert size(value) == text

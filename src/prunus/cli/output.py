@@ -99,11 +99,11 @@ def percent(value: float, digits: int = 1) -> str:
 
 
 def size(value: float) -> str:
-    """Bytes in a unit that a person reads."""
+    """Bytes in a unit that a person reads; 1 KB is 1,024 bytes, as on the page."""
     for unit in ("B", "KB", "MB", "GB"):
-        if value < 1000 or unit == "GB":
+        if value < 1024 or unit == "GB":
             return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
-        value /= 1000
+        value /= 1024
     raise AssertionError("the loop ends at GB")
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from prunus.cli.output import percent, print_table, size
+from prunus.report.words import constraints, objective, sparsity_percent
 from prunus.selection.statistics import mean_interval
 
 if TYPE_CHECKING:
@@ -15,14 +17,17 @@ if TYPE_CHECKING:
 def sentence(choice: Choice) -> str:
     """What was chosen, and what it costs, on the test split."""
     candidate, shipped = choice.candidate, choice.replicate.reporting
-    limits = " and ".join(str(constraint) for constraint in choice.constraints)
-    drop = 100 * shipped["accuracy_drop"]
-    change = f"{abs(drop):.1f} points {'below' if drop >= 0 else 'above'} dense"
+    limits = constraints(choice.constraints)
+    drop, lost = 100 * shipped["accuracy_drop"], 100 * shipped["worst_class_drop"]
+    against = (
+        "" if math.isnan(drop) else f", {abs(drop):.1f} points {'below' if drop >= 0 else 'above'} the dense model"
+    )
+    worst = f" The class that loses most loses {lost:.1f} points." if lost > 0 else ""
     return (
-        f"Best by {choice.metric.replace('_', ' ')}{f' with {limits}' if limits else ''}: {candidate.technique} at "
-        f"{percent(shipped['sparsity'])} sparsity. Test accuracy {percent(shipped['accuracy'])}, {change}; "
-        f"worst class loses {100 * shipped['worst_class_drop']:.1f} points; {size(shipped['size_bytes'])}, "
-        f"{shipped['compression']:.1f} times smaller than dense."
+        f"{candidate.technique} at {sparsity_percent(candidate.requested_sparsity)} sparsity has "
+        f"{objective(choice.metric)}{f' with {limits}' if limits else ''}. Its model of seed {choice.replicate.seed} "
+        f"predicts {percent(shipped['accuracy'])} of the test examples right{against}.{worst} "
+        f"Packed it takes {size(shipped['size_bytes'])}, {shipped['compression']:.1f} times less than dense."
     )
 
 

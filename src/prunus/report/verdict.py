@@ -10,6 +10,7 @@ from typing import Any
 from prunus.report.evidence import DENSE, Evidence
 from prunus.report.words import (
     constraint,
+    constraints,
     kilobytes,
     listed,
     objective,
@@ -102,13 +103,13 @@ def verdict(evidence: Evidence) -> Verdict | None:
     if choice is None:
         return None
     shipped = choice.replicate
-    limits = [f"a {constraint(limit)}" for limit in choice.constraints]
+    limits = constraints(choice.constraints)
     cost = evidence.states[shipped.state].cost
     smaller, beside = _smaller(shipped.reporting["compression"])
     return Verdict(
         technique=choice.candidate.technique,
         sparsity=sparsity_percent(choice.candidate.requested_sparsity),
-        reason=" ".join(filter(None, [objective(choice.metric), f"with {listed(limits)}" if limits else ""])),
+        reason=" ".join(filter(None, [objective(choice.metric), f"with {limits}" if limits else ""])),
         seed=shipped.seed,
         accuracy=percent(shipped.reporting["accuracy"]),
         average=_average(evidence, choice.candidate),

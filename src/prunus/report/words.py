@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from prunus.selection.constraints import Constraint
 from prunus.selection.metrics import METRICS
@@ -122,6 +122,12 @@ def objective(name: str) -> str:
 def constraint(limit: Constraint) -> str:
     """``a sparsity of at least 90 %``."""
     return f"{metric(limit.metric)} of {limit.bound.replace('_', ' ')} {_quantity(limit.metric, limit.limit)}"
+
+
+def constraints(limits: Iterable[Constraint]) -> str:
+    """``a sparsity of at least 90 % and an accuracy drop of at most 0.5 points``; empty without limits."""
+    phrases = [constraint(limit) for limit in limits]
+    return listed([f"{'an' if phrase[0] in 'aeiou' else 'a'} {phrase}" for phrase in phrases])
 
 
 def _quantity(name: str, value: float) -> str:
