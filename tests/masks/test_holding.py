@@ -660,3 +660,46 @@ def test_an_optimizer_that_divides_zero_by_zero_leaves_no_trace():
             model(torch.randn(3, 6)).square().sum().backward()
             optimizer.step()
             assert is_positive_zero(model.weight.detach()[~masks["weight"]])
+
+
+def squares(model, optimizer):
+    optimizer.zero_grad()
+    model(torch.randn(4, model.in_features)).square().mean().backward()
+    optimizer.step()
+
+
+def test_a_hook_that_writes_to_gradients_after_ours_wakes_no_weight():
+    model = nn.Linear(8, 8)
+    optimizer = torch.optim.Adam(model.parameters(), 1e-2)
+    masks = prune(model, 0.5)
+    with masks.held(model, optimizer):
+
+        def centralise(*_):
+            model.weight.grad.sub_(model.weight.grad.mean(1, keepdim=True))
+
+        optimizer.register_step_pre_hook(centralise)
+        for _ in range(CLEAR_EVERY - 1):
+            squares(model, optimizer)
+            assert is_positive_zero(model.weight.detach()[~masks["weight"]])
+            assert not optimizer.state[model.weight]["exp_avg"][~masks["weight"]].any()
+
+
+def test_a_holding_entered_twice_holds_until_it_is_left_twice():
+    model = nn.Linear(8, 8)
+    optimizer = torch.optim.SGD(model.parameters(), 0.1)
+    masks = prune(model, 0.5)
+    holding = masks.held(model, optimizer)
+    with holding:
+        with holding:
+            squares(model, optimizer)
+        squares(model, optimizer)
+        assert is_positive_zero(model.weight.detach()[~masks["weight"]])
+    squares(model, optimizer)
+    assert model.weight.detach()[~masks["weight"]].any()
+
+
+def test_parameters_replaced_inside_the_block_are_told():
+    model = nn.Linear(8, 8)
+    masks = prune(model, 0.5)
+    with pytest.raises(MaskError, match="replaced inside the block"), masks.held(model):
+        model.load_state_dict({name: tensor.clone() for name, tensor in model.state_dict().items()}, assign=True)

@@ -133,3 +133,18 @@ def test_tied_weights_are_one_parameter_that_goes_by_each_of_its_names():
     assert names(model, include=["second.weight"]) == ["first.weight"]
     assert names(model, exclude=["second"]) == ["third.weight"]
     assert names(model, exclude=["first.weight"]) == ["third.weight"]
+
+
+@pytest.mark.parametrize(
+    "derive", [torch.nn.utils.parametrizations.weight_norm, torch.nn.utils.parametrizations.spectral_norm]
+)
+def test_a_weight_derived_from_other_parameters_is_refused(derive):
+    with pytest.raises(ScopeError, match="derived from other parameters"):
+        Scope().parameters(nn.Sequential(derive(nn.Linear(4, 4)), nn.Linear(4, 2)))
+
+
+def test_a_model_without_values_is_refused():
+    with pytest.raises(ScopeError, match="has no values yet"):
+        Scope().parameters(nn.Linear(4, 4, device="meta"))
+    with pytest.raises(ScopeError, match="has no values yet"):
+        Scope().parameters(nn.LazyLinear(4))

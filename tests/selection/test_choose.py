@@ -235,3 +235,17 @@ def test_a_shipped_model_that_misses_a_constraint_by_itself_says_so(candidate):
 
 def test_of_equal_seeds_the_first_ships(candidate):
     assert choose([candidate("any", 0.9, accuracy=[0.9, 0.9])], "accuracy").replicate.seed == 0
+
+
+def test_a_candidate_that_lacks_seeds_gives_way_to_a_complete_one(candidate):
+    lucky = candidate("lucky", 0.9, accuracy=[0.95])
+    complete = candidate("complete", 0.9, accuracy=[0.95, 0.93, 0.94])
+    assert choose([lucky, complete], "accuracy").candidate == complete
+    assert choose([lucky], "accuracy").candidate == lucky
+
+
+def test_of_candidates_equally_near_the_best_by_the_metric_is_named(candidate):
+    poor = candidate("a poor one", 0.9, accuracy=[0.5, 0.5])
+    good = candidate("good", 0.9, accuracy=[0.9, 0.9])
+    with pytest.raises(SelectionError, match="the nearest is good at sparsity"):
+        choose([poor, good], "accuracy", parse_constraints({"sparsity_at_least": 0.99}))

@@ -60,3 +60,9 @@ def test_candidates_are_compared_by_the_validation_mean_over_seeds(candidate):
 def test_an_unknown_metric_has_no_front(candidate):
     with pytest.raises(UnknownNameError, match="did you mean 'accuracy'"):
         candidates_on_front([candidate("any", 0.5)], "acuracy", "size_bytes")
+
+
+def test_candidates_that_lack_seeds_are_not_on_the_front(candidate):
+    lucky = candidate("lucky", 0.9, accuracy=[0.99])
+    complete = candidate("complete", 0.9, accuracy=[0.95, 0.93])
+    assert candidates_on_front([lucky, complete], "accuracy", "sparsity") == [complete]

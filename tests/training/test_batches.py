@@ -91,3 +91,12 @@ def test_a_loader_of_unknown_or_no_length_is_refused():
     for broken in (DataLoader(Endless()), [], iter([])):
         with pytest.raises(ArgumentError, match=r"the loader must know its number of batches"):
             LoaderBatches(broken)
+
+
+def test_a_single_example_that_is_left_over_joins_the_batch_before_it():
+    batches = TensorBatches(torch.arange(241.0), torch.arange(241), 60)
+    lengths = [len(targets) for _, targets in batches.epoch(0, 0)]
+    assert lengths == [60, 60, 60, 61]
+    assert len(batches) == 4
+    assert [len(targets) for _, targets in TensorBatches(torch.ones(1), torch.ones(1), 60).epoch(0, 0)] == [1]
+    assert [len(targets) for _, targets in TensorBatches(torch.ones(3), torch.ones(3), 1).epoch(0, 0)] == [1, 1, 1]

@@ -214,3 +214,10 @@ def test_the_batches_share_no_state_between_models():
     shared.fit(first, 0)
     shared.fit(second, 0)
     assert torch.equal(weights(first), weights(second))
+
+
+def test_weights_that_are_not_finite_after_the_last_step_are_told():
+    model = nn.Linear(2, 2)
+    batches = TensorBatches(torch.ones(4, 2), torch.tensor([0, 1, 0, 1]), 4)
+    with pytest.raises(TrainingError, match=r"weight.* values that are not finite: lower learning_rate"):
+        Trainer(batches, Plan(epochs=1, optimizer="sgd", learning_rate=1e38, weight_decay=1e3)).fit(model, 0)

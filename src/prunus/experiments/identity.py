@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import importlib
 import importlib.util
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
 from prunus.errors import ArgumentError
+
+_loaded: dict[str, str] = {}  # module → digest of its source when it was last looked at
 
 
 def digest(value: Any) -> str:
@@ -42,4 +46,8 @@ def source_digest(target: str) -> str:
         raise ArgumentError(f"cannot find the module {module!r} of {target!r} on the import path")
     if not found.origin or not Path(found.origin).is_file():
         return ""
-    return hashlib.sha256(Path(found.origin).read_bytes()).hexdigest()[:16]
+    source = hashlib.sha256(Path(found.origin).read_bytes()).hexdigest()[:16]
+    if module in sys.modules and _loaded.get(module, source) != source:
+        importlib.reload(sys.modules[module])  # what runs must be what the digest speaks of
+    _loaded[module] = source
+    return source

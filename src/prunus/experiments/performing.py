@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 
 import torch
 
+from prunus.errors import DataError
 from prunus.experiments.environment import environment
 from prunus.experiments.making import DenseMaker, Made, Maker, TechniqueMaker, state_id
 from prunus.experiments.work import Work, stated_plan
@@ -31,8 +32,9 @@ def perform(work: Work, history: History) -> None:
     with history.lock(work.id), one_thread():
         if history.complete(work.id):
             return
-        history.begin(run_record(work))
         maker = _maker(work, history)
+        history.begin(run_record(work, maker.shop.data_digest))
+        _check_data(work, history, maker.shop.data_digest)
         recorded = {state.position for state in history.states(work.id)}
         for position in sorted({*range(work.states_planned)} - recorded):
             started = time.perf_counter()
@@ -53,12 +55,12 @@ def one_thread() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-def run_record(work: Work) -> RunRecord:
+def run_record(work: Work, data_digest: str) -> RunRecord:
     """The run as the history knows it."""
     return RunRecord(
         id=work.id,
         technique=work.label,
-        settings=work.technique.stated() if work.technique else {},
+        settings=work.technique.stated() | work.code if work.technique else {},
         task=work.task,
         training=stated_plan(work.training),
         seed=work.seeds.label,
@@ -66,13 +68,24 @@ def run_record(work: Work) -> RunRecord:
         sparsities=work.sparsities,
         states_planned=work.states_planned,
         created=now(),
-        environment=environment(),
+        environment=environment() | {"data": data_digest},
     )
 
 
 def now() -> str:
     """The time, UTC, ISO 8601."""
     return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
+def _check_data(work: Work, history: History, data_digest: str) -> None:
+    """Refuse to go on with, or to compare with, what was trained on other data of the same name."""
+    for run_id in {work.id, work.dense.id}:
+        recorded = history.run(run_id).environment.get("data", data_digest)
+        if recorded != data_digest:
+            raise DataError(
+                f"the data of {work.task} have changed since run {run_id} was recorded (digest {recorded}, now "
+                f"{data_digest}): results would be mixed; use another history with --history or $PRUNUS_HISTORY"
+            )
 
 
 def _maker(work: Work, history: History) -> Maker:

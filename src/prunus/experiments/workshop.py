@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import json
 from dataclasses import dataclass, replace
 
@@ -32,16 +33,18 @@ class Workshop:
     Attributes:
         task: data, network and loss.
         plan: how the dense network is trained.
+        data_digest: of all examples, so that data that change behind a name are noticed.
     """
 
     task: Task
     plan: Plan
+    data_digest: str = ""
 
     @classmethod
     def of(cls, work: Work) -> Workshop:
         """The workshop in which the work is done; a task is loaded once a process."""
-        keys = ("data", "model", "augment", "target")
-        return cls(_task(json.dumps({key: work.task[key] for key in keys if key in work.task})), work.training)
+        identity = json.dumps(work.task)
+        return cls(_task(identity), work.training, _data_digest(identity))
 
     def build(self, seed: int) -> nn.Module:
         """A fresh network, drawn from the seed alone."""
@@ -90,5 +93,19 @@ class Workshop:
 
 
 @functools.lru_cache(maxsize=2)
-def _task(settings: str) -> Task:
-    return load_task(json.loads(settings))
+def _task(identity: str) -> Task:
+    """The task of these settings; the digest of the user's own source among them makes changed code a new task."""
+    settings = json.loads(identity)
+    return load_task({key: settings[key] for key in ("data", "model", "augment", "target") if key in settings})
+
+
+@functools.lru_cache(maxsize=2)
+def _data_digest(identity: str) -> str:
+    """Digest of the examples of all splits."""
+    hasher = hashlib.sha256()
+    for split, examples in _task(identity).data.splits().items():
+        for part in (examples.inputs, examples.targets, examples.groups):
+            if part is not None:
+                hasher.update(f"{split}{part.dtype}{tuple(part.shape)}".encode())
+                hasher.update(part.contiguous().view(-1).view(torch.uint8).numpy().data)
+    return hasher.hexdigest()[:16]

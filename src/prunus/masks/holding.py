@@ -57,7 +57,8 @@ class Holding:
         optimizer: one, several, or None for all that step inside the block, also one that is made there.
 
     Raises:
-        MaskError: the masks do not fit the model, or an optimizer updates none of their parameters.
+        MaskError: the masks do not fit the model, or an optimizer updates none of their parameters; on leaving the
+            block, its parameters were replaced by others meanwhile.
     """
 
     def __init__(self, masks: Masks, model: nn.Module, optimizer: Optimizer | Iterable[Optimizer] | None) -> None:
@@ -70,6 +71,7 @@ class Holding:
                 raise MaskError(f"the {type(each).__name__} optimizer updates none of the masked parameters")
         self._met: WeakKeyDictionary[Optimizer, _Pairs] = WeakKeyDictionary()
         self._handles: list[Any] = []
+        self._depth = 0
 
     @property
     def masks(self) -> Masks:
@@ -77,7 +79,8 @@ class Holding:
         return self._masks
 
     def __enter__(self) -> Self:
-        if not self._handles:
+        self._depth += 1
+        if self._depth == 1:
             self._register()
             self._clear_everything()
         return self
@@ -85,9 +88,16 @@ class Holding:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._handles:
-            self._clear_weights()
+        self._depth -= 1
+        if self._depth:
+            return
+        self._clear_weights()
         self._release()
+        if kind is None and set(self._masks.parameters_of(self._model).values()) != set(self._held):
+            raise MaskError(
+                "the model's parameters were replaced inside the block (by load_state_dict(assign=True)?), so the new "
+                "ones were not held: hold again after replacing them"
+            )
 
     def replace(self, masks: Masks) -> None:
         """Hold other masks from now on; what they remove is cleared at once, what they add starts from 0.0.
@@ -95,12 +105,12 @@ class Holding:
         Raises:
             MaskError: the masks do not fit the model.
         """
-        active = bool(self._handles)
         held = _held_parameters(masks, self._model)
         self._release()
         self._masks, self._held = masks, held
-        if active:
-            self.__enter__()
+        if self._depth:
+            self._register()
+            self._clear_everything()
 
     @torch.no_grad()
     def _clear_weights(self) -> None:
@@ -238,6 +248,11 @@ class _HeldParameter:
     def clear_stepped(self, parameter: Tensor, state: Mapping[str, Any], trusted: bool) -> None:
         """Clear the weight and its state after a step, unless the optimizer is trusted to have left them clean."""
         self._steps += 1
+        last, gradient = self._gradient, parameter.grad
+        # Another hook may have written to the gradient after ours had looked at it.
+        trusted = trusted and (
+            gradient is None or (last is not None and gradient is last[0] and gradient._version == last[1])
+        )
         if not trusted or not self._clean or self._steps % CLEAR_EVERY == 0:
             self.clear(parameter)
         if not trusted:

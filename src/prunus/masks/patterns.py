@@ -61,7 +61,10 @@ class Weight(Pattern):
 
 @dataclass(frozen=True)
 class Row(Pattern):
-    """All weights of one output: a row of a linear layer, a filter of a convolution (index 0 of the shape)."""
+    """All weights that share the first index: a row of a linear layer, a filter of a convolution.
+
+    These are the weights of one output; of a transposed convolution, whose first index is the input, of one input.
+    """
 
     @property
     def name(self) -> str:

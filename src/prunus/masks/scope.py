@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from torch import nn
+from torch.nn.parameter import UninitializedParameter
+from torch.nn.utils.parametrize import is_parametrized
 
 from prunus.errors import ScopeError
 from prunus.lookup import unknown_name
@@ -48,6 +50,9 @@ class Scope:
             ScopeError: a pattern or type matches nothing, or nothing is left to prune.
         """
         everything = canonical_parameters(model)
+        for name, parameter in everything.items():
+            if isinstance(parameter, UninitializedParameter) or parameter.is_meta:
+                raise ScopeError(f"{name!r} has no values yet: materialise the model (run it once) before pruning")
         weights = _prunable_weights(model, self.types)
         names = _Names.of(model)
         chosen = set(weights) if not self.include else set()
@@ -89,10 +94,11 @@ def unwrapped(model: nn.Module) -> nn.Module:
 
 def canonical_parameters(model: nn.Module) -> dict[str, nn.Parameter]:
     """Name → parameter as in ``named_parameters()`` of the plain model, without the wrappers' prefixes."""
-    return {_plain(name): parameter for name, parameter in unwrapped(model).named_parameters()}
+    return {plain_name(name): parameter for name, parameter in unwrapped(model).named_parameters()}
 
 
-def _plain(name: str) -> str:
+def plain_name(name: str) -> str:
+    """The name without the parts that ``torch.compile`` puts into it."""
     return ".".join(part for part in name.split(".") if part != "_orig_mod")
 
 
@@ -108,12 +114,23 @@ def _prunable_weights(model: nn.Module, types: Sequence[str]) -> set[str]:
     for module in unwrapped(model).modules():
         fits = isinstance(module, PRUNABLE_MODULES) and (not types or type(module).__name__ in types)
         embeds = isinstance(module, nn.Embedding | nn.EmbeddingBag)
+        if fits:
+            _refuse_derived(module)
         for own_name, parameter in module.named_parameters(recurse=False):
             if embeds:
                 unwanted.add(names[id(parameter)])
             elif fits and parameter.dim() >= 2 and not own_name.startswith("bias"):  # attention's have three
                 wanted.add(names[id(parameter)])
     return wanted - unwanted
+
+
+def _refuse_derived(module: nn.Module) -> None:
+    """Refuse a layer whose weight is computed from other parameters: zeros in these are no zeros in the weight."""
+    if is_parametrized(module, "weight") or hasattr(module, "weight_g"):
+        raise ScopeError(
+            f"the weight of a {type(module).__name__} is derived from other parameters (weight_norm or another "
+            "parametrization): remove the parametrization before pruning"
+        )
 
 
 @dataclass(frozen=True)
@@ -134,8 +151,8 @@ class _Names:
         modules = unwrapped(model).named_modules(remove_duplicate=False)
         parameters = unwrapped(model).named_parameters(remove_duplicate=False)
         return cls(
-            {_plain(name): None for name, _ in modules if _plain(name)},
-            {_plain(name): canonical[id(parameter)] for name, parameter in parameters},
+            {plain_name(name): None for name, _ in modules if plain_name(name)},
+            {plain_name(name): canonical[id(parameter)] for name, parameter in parameters},
         )
 
     def modules_of(self, pattern: str) -> list[str]:

@@ -12,10 +12,8 @@ from prunus.errors import FileFormatError, MaskError
 from prunus.files.atomic import write_atomically
 from prunus.files.sealed import read_file
 from prunus.masks.masks import Masks
-from prunus.masks.scope import canonical_parameters, unwrapped
+from prunus.masks.scope import canonical_parameters, plain_name, unwrapped
 from prunus.packing.format import Unpacked, check_tensors, first_of_tied, pack, unpack
-
-_COMPILED = "_orig_mod."
 
 
 def save(
@@ -44,7 +42,7 @@ def save(
     """
     state = _state(model)
     if masks is not None:
-        masks = {name.replace(_COMPILED, ""): mask for name, mask in masks.items()}
+        masks = {plain_name(name): mask for name, mask in masks.items()}
         unknown = masks.keys() - {name for name, _ in _parameters(model)}
         if unknown:
             raise MaskError(f"the model has no parameter {_listed(unknown)}, for which there are masks")
@@ -83,12 +81,12 @@ def load(model: nn.Module, path: Path | str) -> Masks:
     if problems:
         raise FileFormatError(f"{path} does not fit the model: {'; '.join(problems)}")
     plain = unwrapped(model)
-    plain.load_state_dict({name: unpacked.tensors[name.replace(_COMPILED, "")] for name in plain.state_dict()})
+    plain.load_state_dict({name: unpacked.tensors[plain_name(name)] for name in plain.state_dict()})
     return Masks(_named_masks(model, unpacked))
 
 
 def _state(model: nn.Module) -> dict[str, Tensor]:
-    state = {name.replace(_COMPILED, ""): tensor for name, tensor in unwrapped(model).state_dict().items()}
+    state = {plain_name(name): tensor for name, tensor in unwrapped(model).state_dict().items()}
     check_tensors(state)
     return state
 
@@ -96,7 +94,7 @@ def _state(model: nn.Module) -> dict[str, Tensor]:
 def _parameters(model: nn.Module) -> Iterable[tuple[str, nn.Parameter]]:
     """Names and parameters, a tied parameter under each of its names."""
     for name, parameter in unwrapped(model).named_parameters(remove_duplicate=False):
-        yield name.replace(_COMPILED, ""), parameter
+        yield plain_name(name), parameter
 
 
 def _differences(own: Mapping[str, Tensor], stored: Mapping[str, Tensor]) -> list[str]:

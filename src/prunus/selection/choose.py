@@ -39,7 +39,8 @@ def choose(candidates: Sequence[Candidate], metric: str, constraints: Iterable[C
     """The candidate with the best metric among those that satisfy every constraint.
 
     Metric and constraints are judged on the mean over seeds of the validation values; a nan satisfies nothing and
-    is never best. Of equals the sparser is taken, then the first by name.
+    is never best. A candidate that lacks seeds which another one has gives way to it: a mean over fewer is no fair
+    match. Of equals the sparser is taken, then the first by name.
 
     Args:
         candidates: to choose from; their replicates carry every metric of ``METRICS``.
@@ -52,23 +53,24 @@ def choose(candidates: Sequence[Candidate], metric: str, constraints: Iterable[C
         SelectionError: there is no candidate, or none satisfies the constraints; the message names the nearest,
             what it misses by how much, and what would let it pass.
     """
-    objective, limits = metric_named(metric), tuple(constraints)
+    limits = tuple(constraints)
+    sign = -1 if metric_named(metric).better == "higher" else 1
     if not candidates:
         raise SelectionError("there is nothing to choose from: no finished model is recorded; run a recipe first")
     passing = [candidate for candidate in candidates if not _missed(candidate, candidate.replicates, limits)]
     if not passing:
-        raise SelectionError(_refusal(candidates, limits))
+        raise SelectionError(_refusal(candidates, limits, metric, sign))
     known = [candidate for candidate in passing if not math.isnan(_value(candidate, metric))]
     if not known:
         raise SelectionError(
             f"the {metric} of {_listed(passing)} is unknown: training diverged, or it was not measured; "
             "choose by another metric, or run again with other settings"
         )
-    sign = -1 if objective.better == "higher" else 1
     # The last digits of a mean are rounding, not evidence, so they must not decide between equals.
     best = min(
         known,
         key=lambda candidate: (
+            -len(candidate.replicates),
             round(sign * _value(candidate, metric), 12),
             -round(_value(candidate, "sparsity"), 12),
             candidate.technique,
@@ -108,13 +110,15 @@ def _to_ship(candidate: Candidate, metric: str, sign: int, limits: Iterable[Cons
     return min(alone or candidate.replicates, key=lambda replicate: sign * replicate.choosing[metric])
 
 
-def _refusal(candidates: Sequence[Candidate], limits: tuple[Constraint, ...]) -> str:
-    def distance(candidate: Candidate) -> tuple[bool, int, float, str, float]:
+def _refusal(candidates: Sequence[Candidate], limits: tuple[Constraint, ...], metric: str, sign: int) -> str:
+    def distance(candidate: Candidate) -> tuple[bool, int, float, float, str, float]:
         missed = _missed(candidate, candidate.replicates, limits)
         miss = sum(limit.miss(_value(candidate, limit.metric)) for limit in missed)
         # Who asks for a sparse model is not helped by the dense one, near as it may be.
         unpruned = not candidate.requested_sparsity
-        return unpruned, len(missed), miss, candidate.technique, candidate.requested_sparsity
+        value = sign * _value(candidate, metric)
+        worth = math.inf if math.isnan(value) else round(value, 12)
+        return unpruned, len(missed), round(miss, 12), worth, candidate.technique, candidate.requested_sparsity
 
     nearest = min(candidates, key=distance)
     missed = _missed(nearest, nearest.replicates, limits)

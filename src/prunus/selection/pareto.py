@@ -46,12 +46,14 @@ def candidates_on_front(candidates: Sequence[Candidate], first: str, second: str
     """The candidates that no other beats in both metrics, judged on the mean over seeds of the validation values.
 
     Args:
-        candidates: to compare.
+        candidates: to compare; those that lack seeds which others have are left out.
         first, second: names of metrics; the result runs from the best in the first to the worst.
 
     Raises:
         UnknownNameError: there is no metric of that name.
     """
     metrics = metric_named(first), metric_named(second)
+    most = max((len(candidate.replicates) for candidate in candidates), default=0)
+    candidates = [candidate for candidate in candidates if len(candidate.replicates) == most]
     points = [(mean(candidate.choosing(first)), mean(candidate.choosing(second))) for candidate in candidates]
     return [candidates[index] for index in pareto_front(points, (metrics[0].better, metrics[1].better))]

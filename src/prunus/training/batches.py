@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Iterator, Sized
 from typing import Protocol
 
@@ -30,7 +29,8 @@ class TensorBatches:
     Args:
         inputs: (N, …).
         targets: (N, …).
-        size: examples of a batch; the last one of an epoch may be smaller.
+        size: examples of a batch; the last one of an epoch may be smaller. A single example that is left over joins
+            the batch before it, for batch normalisation has no statistics of one.
         augment: (inputs of a batch, generator) → inputs to train on.
 
     Raises:
@@ -51,14 +51,16 @@ class TensorBatches:
         self._inputs, self._targets, self._size, self._augment = inputs, targets, size, augment
 
     def __len__(self) -> int:
-        return math.ceil(len(self._inputs) / self._size)
+        full, rest = divmod(len(self._inputs), self._size)
+        return full + (rest > 1 or not full)
 
     def epoch(self, number: int, seed: int, first: int = 0) -> Iterator[Batch]:
         """The epoch's batches; the same number and seed give the same batches, whatever was drawn before."""
         generator = torch.Generator().manual_seed(epoch_seed(seed, number))
         order = torch.randperm(len(self._inputs), generator=generator)
         for index in range(first, len(self)):
-            chosen = order[index * self._size : (index + 1) * self._size]
+            end = (index + 1) * self._size if index + 1 < len(self) else len(order)
+            chosen = order[index * self._size : end]
             inputs = self._inputs[chosen]
             if self._augment is not None:
                 inputs = self._augment(inputs, torch.Generator().manual_seed(epoch_seed(seed, number, index)))

@@ -82,7 +82,7 @@ class Trainer:
             mean training loss of every epoch, or part of one, that was trained.
 
         Raises:
-            TrainingError: the loss is no longer finite.
+            TrainingError: the loss or a weight is no longer finite.
         """
         stop = self.total_steps if stretch.stop is None else stretch.stop
         if not 0 <= stretch.start <= stop <= self.total_steps:
@@ -99,6 +99,12 @@ class Trainer:
                 end = min(stop, (epoch + 1) * len(self.batches))
                 losses.append(self._epoch(model, optimizer, self.batches.epoch(epoch, seed, first), (step, end), watch))
                 step = end
+        broken = [name for name, parameter in model.named_parameters() if not bool(parameter.isfinite().all())]
+        if broken:
+            raise TrainingError(
+                f"training left {', '.join(broken)} with values that are not finite: lower learning_rate (now "
+                f"{self.plan.learning_rate:g}) or set clip_norm"
+            )
         return losses
 
     def _epoch(
