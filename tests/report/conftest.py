@@ -130,23 +130,29 @@ def fill(
     names=tuple("0123456789"),
     **other,
 ):
-    """A history with one experiment; ``stop`` is the number of states after which its process was killed."""
+    """A history with one experiment.
+
+    ``stop`` is the number of states after which its process was killed; ``rounds`` says through which sparsities a
+    technique goes, where these are not the targets.
+    """
     history = History(folder)
     stop, protected = other.pop("stop", math.inf), other.pop("protected", ())
+    rounds = other.pop("rounds", {})
     runs, parents = [], {}
     for seed in seeds:
         run, parents[seed] = dense_run(history, seed, names)
         runs.append(run)
     done = 0
     for index, technique in enumerate(techniques):
+        levels = rounds.get(technique, sparsities)
         for seed in seeds:
-            run = run_record(technique, seed, sparsities, len(sparsities))
+            run = run_record(technique, seed, sparsities, len(levels))
             runs.append(run)
             if done >= stop:
                 continue
             history.begin(run)
             parent = parents[seed]
-            for position, sparsity in enumerate(sparsities):
+            for position, sparsity in enumerate(levels):
                 if done >= stop:
                     break
                 done += 1
@@ -157,7 +163,7 @@ def fill(
                     position,
                     parent,
                     "pruned",
-                    pruning=pruning(sparsity, position + 1, len(sparsities), protected),
+                    pruning=pruning(sparsity, position + 1, len(levels), protected),
                     retraining="finetune",
                     validation=outcome(right, names),
                     test=outcome(right, names),

@@ -78,7 +78,9 @@ def test_the_page_answers_the_question(history, html):
     assert "a sparsity of at least 90 % and a worst-class drop of at most 20 points" in text
     assert f"the shipped model (seed {choice.replicate.seed}) predicts" in text
     assert f"over 3 seeds {100 * interval.mean:.1f} % ± {100 * (interval.high - interval.mean):.1f}; dense" in text
-    assert re.search(r"packed file of 134\.1 KB is 7\.8 times smaller than the dense file of 1,042 KB", text)
+    assert re.search(
+        r"packed file of 134\.1 KB is 7\.8 times smaller than the dense model's plain file of 1,042 KB", text
+    )
     assert text.count("The choice was made on the validation split") == 1
 
 

@@ -22,7 +22,7 @@ class ClassRow:
     Attributes:
         technique: name.
         index: of the technique.
-        sparsity: where it is not the one looked at; else None.
+        sparsity: where it is not the common one; else None.
         seeds: that have a dense model to compare with.
         cells: text and name of the heat's step, in class order.
     """
@@ -46,7 +46,7 @@ class Layer:
 
 @dataclass(frozen=True)
 class LayerGroup:
-    """The layers of one technique; ``sparsity`` is None where it is the one looked at."""
+    """The layers of one technique; ``sparsity`` is None where it is the common one."""
 
     technique: str
     index: int
@@ -65,16 +65,16 @@ def class_names(evidence: Evidence) -> list[str]:
 
 
 def class_rows(evidence: Evidence) -> list[ClassRow]:
-    """One row for every technique, at the sparsity looked at or the nearest that it has."""
+    """One row for every technique, at the common sparsity; those that lack it come last, at the nearest they have."""
     names, rows = class_names(evidence), []
     for index, technique in enumerate(evidence.techniques):
-        candidate = evidence.near(technique, evidence.level)
+        candidate = evidence.near(technique, evidence.common)
         if candidate is None:
             continue
         changes = [change for replicate in candidate.replicates if (change := evidence.class_changes(replicate))]
         cells = [_cell([change.get(name, math.nan) for change in changes]) for name in names]
         rows.append(ClassRow(technique, index, _elsewhere(evidence, candidate), len(changes), tuple(cells)))
-    return rows
+    return sorted(rows, key=lambda row: row.sparsity is not None)
 
 
 def _cell(changes: list[float]) -> tuple[str, str]:
@@ -84,18 +84,18 @@ def _cell(changes: list[float]) -> tuple[str, str]:
 
 def _elsewhere(evidence: Evidence, candidate: Candidate) -> float | None:
     sparsity = candidate.requested_sparsity
-    return sparsity if abs(sparsity - evidence.level) > ROUNDING else None
+    return sparsity if abs(sparsity - evidence.common) > ROUNDING else None
 
 
 def layer_groups(evidence: Evidence) -> list[LayerGroup]:
-    """The layers of every technique, at the sparsity looked at or the nearest that it has."""
+    """The layers of every technique, at the common sparsity; those that lack it last, at the nearest they have."""
     groups = []
     for index, technique in enumerate(evidence.techniques):
-        candidate = evidence.near(technique, evidence.level)
+        candidate = evidence.near(technique, evidence.common)
         layers = _layers(evidence, candidate) if candidate else ()
         if candidate and layers:
             groups.append(LayerGroup(technique, index, _elsewhere(evidence, candidate), layers))
-    return groups
+    return sorted(groups, key=lambda group: group.sparsity is not None)
 
 
 def _layers(evidence: Evidence, candidate: Candidate) -> tuple[Layer, ...]:

@@ -68,7 +68,7 @@ class Evidence:
 
     @functools.cached_property
     def level(self) -> float:
-        """The sparsity to look at closely: the chosen one, else the first target that the constraints allow."""
+        """The sparsity at issue: the chosen one, else the first target that the constraints allow."""
         if self.choice and self.choice.candidate.technique != DENSE:
             return self.choice.candidate.requested_sparsity
         lowest = max(
@@ -78,6 +78,31 @@ class Evidence:
         levels = self.targets or tuple(candidate.requested_sparsity for candidate in self.candidates)
         return next((level for level in levels if level >= lowest - ROUNDING), max(levels, default=0.0))
 
+    @functools.cached_property
+    def measured(self) -> tuple[str, ...]:
+        """Names of the techniques that have a model."""
+        return tuple(name for name in self.techniques if self.of(name))
+
+    @functools.cached_property
+    def common(self) -> float:
+        """The sparsity at which the techniques are compared.
+
+        It is the one at issue where every technique has a model there, else the nearest target that all have. Where
+        there is no such target, it is the sparsity that the most techniques have.
+        """
+        requested = {
+            self.level,
+            *self.targets,
+            *(one.requested_sparsity for name in self.measured for one in self.of(name)),
+        }
+
+        def rank(sparsity: float) -> tuple[int, bool, float]:
+            shared = sum(self.at(name, sparsity) is not None for name in self.measured)
+            intermediate = sparsity != self.level and sparsity not in self.targets
+            return -shared, intermediate, _distance(sparsity, self.level)
+
+        return self.level if len(self.measured) < 2 else min(sorted(requested), key=rank)
+
     def of(self, technique: str) -> list[Candidate]:
         """The candidates of a technique, by rising sparsity."""
         found = [candidate for candidate in self.candidates if candidate.technique == technique]
@@ -85,12 +110,7 @@ class Evidence:
 
     def near(self, technique: str, sparsity: float) -> Candidate | None:
         """The candidate of a technique whose density is nearest to that sparsity's; None where it has none."""
-
-        def distance(candidate: Candidate) -> float:
-            densities = max(1 - candidate.requested_sparsity, 1e-9), max(1 - sparsity, 1e-9)
-            return abs(math.log(densities[0] / densities[1]))
-
-        return min(self.of(technique), key=distance, default=None)
+        return min(self.of(technique), key=lambda one: _distance(one.requested_sparsity, sparsity), default=None)
 
     def at(self, technique: str, sparsity: float) -> Candidate | None:
         """The candidate of a technique at that sparsity; None where it has none."""
@@ -110,6 +130,11 @@ class Evidence:
         """How each class fared in the test split, in class order."""
         test = self.states[replicate.state].test
         return test.classes if test else ()
+
+
+def _distance(first: float, second: float) -> float:
+    """How far apart two sparsities are, as the ratio of their densities on a log scale."""
+    return abs(math.log(max(1 - first, 1e-9) / max(1 - second, 1e-9)))
 
 
 def gather(history: History, experiment_id: str | None) -> Evidence:

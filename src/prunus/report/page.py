@@ -89,6 +89,7 @@ def _numbers(evidence: Evidence) -> dict[str, Any]:
         "verdict": verdict.verdict(evidence),
         "cards": cards,
         "more_cards": more_cards,
+        "comparability": verdict.comparability(evidence),
         "curves": lines,
         "dense_point": dense,
         **_charts(evidence, lines, dense),

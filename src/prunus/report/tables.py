@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from prunus.report.evidence import DENSE, Evidence
 from prunus.report.words import UNKNOWN, half_width, signed
@@ -31,12 +31,13 @@ class Comparison:
     Attributes:
         first, second: names; the difference is first minus second.
         sparsity: asked for.
-        looked_at: whether it is the sparsity that the page looks at closely.
+        looked_at: whether it is at the sparsity at issue or at the one at which the techniques are compared.
         difference: in words, in points.
         interval: in words, in points.
         seeds: that both have.
         clear: whether the interval excludes 0.
         verdict: in words.
+        chosen: whether one of the two models was chosen.
     """
 
     first: str
@@ -48,6 +49,7 @@ class Comparison:
     seeds: int
     clear: bool
     verdict: str
+    chosen: bool = False
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,7 @@ class SizeRow:
         chosen: whether this was chosen.
         accuracy: test accuracy.
         half_width: of its 95 % interval; nan where there is none.
-        values: metric → mean over seeds.
+        values: metric → mean over seeds; the size is the packed file's, of the dense model that of its plain file.
     """
 
     technique: str
@@ -73,15 +75,26 @@ class SizeRow:
 
 
 def comparisons(evidence: Evidence) -> list[Comparison]:
-    """Every pair of techniques at every target, by rising sparsity; pairs that have no seed in common are left out."""
+    """Every pair of techniques at every target and at the sparsities looked at, by rising sparsity.
+
+    Pairs that have no seed in common are left out; if that leaves none at the sparsities looked at, the nearest
+    sparsity that has a pair is looked at.
+    """
+    chosen = evidence.choice.candidate if evidence.choice else None
+    closely = (evidence.level, evidence.common)
+    extra = {one for one in closely if all(abs(one - target) > ROUNDING for target in evidence.targets)}
     found = []
-    for sparsity in evidence.targets:
+    for sparsity in sorted({*evidence.targets, *extra}):
+        looked_at = any(abs(sparsity - one) <= ROUNDING for one in closely)
         measured = [one for name in evidence.techniques if (one := evidence.at(name, sparsity))]
         for first, second in itertools.combinations(measured, 2):
             difference = _difference(first, second)
             if difference:
-                looked_at = abs(sparsity - evidence.level) <= ROUNDING
-                found.append(_compared(first.technique, second.technique, sparsity, looked_at, difference))
+                compared = _compared(first.technique, second.technique, sparsity, looked_at, difference)
+                found.append(replace(compared, chosen=chosen in (first, second)))
+    if found and not any(one.looked_at for one in found):
+        nearest = min(found, key=lambda one: abs(one.sparsity - evidence.level)).sparsity
+        found = [replace(one, looked_at=one.sparsity == nearest) for one in found]
     return found
 
 
@@ -128,10 +141,17 @@ def sizes(evidence: Evidence) -> list[SizeRow]:
         for candidate in evidence.of(name):
             accuracy = mean_interval(candidate.reporting("accuracy"))
             values = {metric: mean(candidate.reporting(metric)) for metric in SIZE_METRICS}
+            if name == DENSE:
+                values |= {"size_bytes": _plain_size(evidence, candidate), "compression": 1.0}
             requested = candidate.requested_sparsity
             is_chosen = candidate == chosen
             rows.append(SizeRow(name, index, is_chosen, requested, accuracy.mean, half_width(accuracy), values))
     return rows
+
+
+def _plain_size(evidence: Evidence, dense: Candidate) -> float:
+    costs = [evidence.states[replicate.state].cost for replicate in dense.replicates]
+    return mean([cost.dense_size_bytes if cost else math.nan for cost in costs])
 
 
 def sortable(value: float) -> str:

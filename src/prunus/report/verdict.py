@@ -22,6 +22,7 @@ from prunus.report.words import (
 )
 from prunus.selection.candidates import Candidate
 from prunus.selection.choose import Choice
+from prunus.selection.constraints import ROUNDING
 from prunus.selection.statistics import mean, mean_interval
 
 _MOST_CARDS = 7  # techniques; with the chosen one two rows of four
@@ -41,7 +42,7 @@ class Verdict:
         worst_class: how the class fared that lost most.
         size: of the packed file.
         smaller, beside: ``"7.9 times smaller"`` and ``"than"``.
-        dense_size: of the dense file.
+        dense_size: of the dense model's plain safetensors file.
         missed: constraints that the shipped model misses by itself, in words; empty where it misses none.
     """
 
@@ -61,13 +62,17 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Card:
-    """One number that stands out: it, its interval, whose it is, and what it is."""
+    """One number that stands out: it, its interval, whose it is, and what it is.
+
+    ``apart`` is true of a technique that stands at another sparsity than the others.
+    """
 
     value: str
     spread: str
     technique: str
     text: str
     index: int | None = None
+    apart: bool = False
 
 
 def subtitle(evidence: Evidence) -> str:
@@ -161,22 +166,47 @@ def _smaller(times: float) -> tuple[str, str]:
 
 
 def cards(evidence: Evidence) -> tuple[list[Card], int]:
-    """What was chosen, then the techniques at that sparsity, the best first; and how many were left out."""
+    """What was chosen, then the techniques at the common sparsity, the best first; and how many were left out."""
     found = []
     chosen = evidence.choice.candidate if evidence.choice else None
     if evidence.choice and chosen:
         by = objective(evidence.choice.metric).removeprefix("the ")
         text = f"chosen for {by} at {sparsity_percent(chosen.requested_sparsity)} sparsity"
         found.append(Card(chosen.technique, "", "", text))
-    measured = [candidate for name in evidence.techniques if (candidate := evidence.near(name, evidence.level))]
-    measured.sort(key=lambda one: (one != chosen, -mean(one.reporting("accuracy"))))
-    shown = measured[:_MOST_CARDS]
-    found += [_card(candidate, evidence.techniques.index(candidate.technique)) for candidate in shown]
+    measured = [candidate for name in evidence.techniques if (candidate := evidence.near(name, evidence.common))]
+    winner = chosen.technique if chosen else ""
+    apart = set(_apart_from_common(evidence))
+    measured.sort(key=lambda one: (one.technique in apart, one.technique != winner, -mean(one.reporting("accuracy"))))
+    for candidate in measured[:_MOST_CARDS]:
+        name = candidate.technique
+        found.append(_card(candidate, evidence.techniques.index(name), name in apart))
     return found, max(0, len(measured) - _MOST_CARDS)
 
 
-def _card(candidate: Candidate, index: int) -> Card:
+def comparability(evidence: Evidence) -> str:
+    """Why the techniques are compared at another sparsity than the one at issue; empty where they are not."""
+    at, common = sparsity_percent(evidence.level), sparsity_percent(evidence.common)
+    chosen = "the chosen " if evidence.choice and evidence.choice.candidate.technique != DENSE else ""
+    apart = _apart_from_common(evidence)
+    sentences = []
+    if abs(evidence.common - evidence.level) > ROUNDING:
+        which = "that the most of them have" if apart else "that all of them have"
+        sentences.append(
+            f"Not every technique has a model at {chosen}{at} sparsity, so they are compared at {common}, "
+            f"the nearest {which}."
+        )
+    if apart:
+        sentences.append(f"{listed(apart)} {'has' if len(apart) == 1 else 'have'} no model at {common}; shown apart.")
+    return " ".join(sentences)
+
+
+def _apart_from_common(evidence: Evidence) -> list[str]:
+    return [name for name in evidence.measured if evidence.at(name, evidence.common) is None]
+
+
+def _card(candidate: Candidate, index: int, apart: bool) -> Card:
     accuracy = mean_interval(candidate.reporting("accuracy"))
     worst = percent(mean(candidate.reporting("worst_class_accuracy")))
     at = sparsity_percent(candidate.requested_sparsity)
-    return Card(percent(accuracy.mean), spread(accuracy), candidate.technique, f"at {at} · worst class {worst}", index)
+    text = f"{'only ' if apart else ''}at {at} · worst class {worst}"
+    return Card(percent(accuracy.mean), spread(accuracy), candidate.technique, text, index, apart)

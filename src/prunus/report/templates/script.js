@@ -22,3 +22,12 @@ for (const table of document.querySelectorAll("table.sortable")) {
     });
   });
 }
+for (const box of document.querySelectorAll(".scroll")) {
+  const hint = () => {
+    const hidden = box.scrollWidth - box.clientWidth;
+    box.closest(".scroller").classList.toggle("overflowing", hidden > 1);
+    box.closest(".scroller").classList.toggle("more", hidden - box.scrollLeft > 1);
+  };
+  box.addEventListener("scroll", hint, { passive: true });
+  new ResizeObserver(hint).observe(box);
+}
