@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
+import shutil
 import tomllib
 
 import pytest
@@ -30,8 +32,6 @@ def test_history_lists_as_many_as_asked_for(command, as_json, history):
 
 
 def test_history_names_what_cannot_be_read(command, history, tmp_path):
-    import shutil
-
     copy = tmp_path / "copy"
     shutil.copytree(history.folder, copy)
     victim = next(copy.glob("runs/*/states/*.json"))
@@ -79,9 +79,66 @@ def test_show_draws_a_checkpoint_beside_the_network_that_it_is_part_of(command, 
     assert f"{other}: kept from being emptied: 3.weight" in done.out
 
 
-def test_show_says_how_far_an_unfinished_run_has_come(command, history, run_of, tmp_path):
-    import shutil
+def test_show_of_a_state_draws_its_run(command, history, run_of):
+    for state in history.states(run_of("branched")):
+        assert command("show", state.id[:12]).out == command("show", run_of("branched")).out
+    done = command("show", "xyz")
+    assert (done.status, done.out) == (2, "")
+    assert done.err.startswith("error: no run or state has an id that begins with 'xyz': `prunus history` lists")
 
+
+def test_history_marks_what_is_unfinished(command, as_json, history, run_of, tmp_path):
+    assert "unfinished" not in command("history").out + command("history", "--experiments").out
+    copy = tmp_path / "copy"
+    shutil.copytree(history.folder, copy)
+    sorted(copy.glob(f"runs/{run_of('chained')}/states/*.json"))[1].unlink()
+    listed = command("history", "--history", copy).out
+    assert re.search(rf"^{run_of('chained')[:10]} .* 1/2 unfinished ", listed, re.MULTILINE)
+    assert listed.count("1/2 unfinished") == listed.count("unfinished") - 1 == 1
+    assert listed.endswith("\nunfinished: run the recipe again to go on\n")
+    assert re.search(" 5/6 unfinished", command("history", "--experiments", "--history", copy).out)
+    [found] = as_json("history", "--experiments", "--history", copy)
+    assert (found["runs"], found["runs_complete"], found["complete"]) == (6, 5, False)
+
+
+def two_experiments(history, folder):
+    """A copy of the history with an older experiment of another training, which has not begun."""
+    shutil.copytree(history.folder, folder)
+    both, first = prunus.History(folder), history.experiment()
+    old = dataclasses.replace(first, id="0" * 16, title="Old?", runs=("1" * 16,), created="2020-01-01T00:00:00+00:00")
+    both.record(old)
+    return first.id, old.id
+
+
+def test_history_lists_the_experiments(command, as_json, history, tmp_path):
+    new, old = two_experiments(history, tmp_path / "copy")
+    arguments = ("history", "--experiments", "--history", tmp_path / "copy")
+    listed = as_json(*arguments)
+    assert [(each["experiment"]["id"], each["runs"], each["complete"]) for each in listed] == [
+        (new, 6, True), (old, 1, False),
+    ]  # fmt: skip
+    lines = command(*arguments).out.splitlines()
+    assert re.match(rf"{new[:10]} +20\d\d-.* Which is best\? +6/6 *$", lines[2])
+    assert re.match(rf"{old[:10]} +2020-01-01 00:00 +Old\? +0/1 unfinished *$", lines[3])
+    assert "1 older experiment: --most 0 lists all" in command(*arguments, "--most", 1).out
+
+
+def test_best_says_among_which_models_and_that_there_are_others(command, as_json, history, tmp_path):
+    out = command("best").out
+    assert "\nlooked at: 10 models of tinytask:task, epochs 6, batch size 20, learning rate 0.01\n" in out
+    assert "other experiment" not in out
+    _, old = two_experiments(history, tmp_path / "copy")
+    arguments = ("best", "--history", tmp_path / "copy")
+    hint = "1 other experiment with another task or training: --experiment ID, `prunus history --experiments` lists"
+    assert hint in command(*arguments).out
+    assert hint in command(*arguments, "--sparsity-at-least", "0.95").err
+    assert hint not in command(*arguments, "--experiment", history.experiment().id).out
+    chosen = as_json(*arguments)
+    assert chosen["other_experiments"] == [old]
+    assert chosen["task"]["target"] == "tinytask:task"
+
+
+def test_show_says_how_far_an_unfinished_run_has_come(command, history, run_of, tmp_path):
     copy = tmp_path / "copy"
     shutil.copytree(history.folder, copy)
     sorted(copy.glob(f"runs/{run_of('chained')}/states/*.json"))[1].unlink()
@@ -139,7 +196,9 @@ def test_best_that_nothing_satisfies_names_the_nearest(command, history):
     assert (done.status, done.out) == (1, "")
     assert re.match(r"error: no candidate satisfies sparsity ≥ 0.95; the nearest is (chained|branched) at sparsity 0.8",
                     done.err)  # fmt: skip
-    assert "it passes with sparsity_at_least=0.8" in done.err
+    assert "it passes with --sparsity-at-least 0.8" in done.err
+    assert "\nchosen among" not in done.err
+    assert "\nlooked at: 10 models of tinytask:task, epochs 6, batch size 20, learning rate 0.01\n" in done.err
 
 
 @pytest.mark.parametrize(
@@ -261,6 +320,26 @@ def test_inspect_of_no_file_ends_with_an_error(command, tmp_path):
     assert str(tmp_path / "none") in done.err
 
 
+def test_names_in_a_file_cannot_steer_the_terminal(command, as_json, tmp_path):
+    name = "a\x1b[2J\x07\nforged  1x1\x9b\u202e"
+    header = json.dumps({name: {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}}).encode()
+    file = tmp_path / "model.safetensors"
+    file.write_bytes(len(header).to_bytes(8, "little") + header + bytes(4))
+    out = command("inspect", file).out
+    assert not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e]", out)
+    assert not re.search("^forged", out, re.MULTILINE)
+    assert "\N{REPLACEMENT CHARACTER}[2J" in out
+    assert as_json("inspect", file)["tensors"][0]["name"] == name
+    assert not re.search("[\x7f-\x9f\u202e]", command("inspect", file, "--json").out)
+
+
+def test_names_in_a_recipe_cannot_steer_the_terminal(command):
+    done = command("check", "my.toml", "--set", 'technique.0.name="a\\u001b[2J\\nb"', "--set", 'title="\\u0007"')
+    assert done.status == 0
+    assert "'a\N{REPLACEMENT CHARACTER}[2J\N{REPLACEMENT CHARACTER}b'" in done.out
+    assert not re.search("[\x00-\x09\x0b-\x1f]", done.out + command("check", "\x1b[2J").err)
+
+
 def test_criteria_lists_all(command, as_json):
     from prunus.criteria.table import CRITERIA
 
@@ -313,6 +392,27 @@ def test_check_names_every_mistake_with_its_line(command, tmp_path):
         "my.toml:3", "my.toml:7", "my.toml:23",
     ]  # fmt: skip
     assert "did you mean 'epochs'?" in lines[1]
+
+
+@pytest.mark.parametrize(
+    ("change", "line", "message"),
+    [
+        ("task=tinytask:tsk", 4, "task.target: no attribute of tinytask is named 'tsk': there are "),
+        ("task={data = 'digits', model = 'tinytask:mdl'}", 4, "task.model: no attribute of tinytask is named 'mdl'"),
+        ("task={data = 'nowhere:data', model = 'mlp'}", 4, "task.data: cannot import 'nowhere' of 'nowhere:data': "
+         "there is no such module on the import path, nor in the current folder FOLDER"),
+        ("technique.1.criterion=tinytask:none", 18, "technique.1.criterion: no attribute of tinytask is named"),
+        ("technique.1.criterion=tinytask:__doc__", 18,
+         "technique.1.criterion: 'tinytask:__doc__' must be a function, got str"),
+        ("task=wrong_code:task", 4, "task.target: 'wrong_code:task' raised NameError: name 'x' is not defined "
+         "(wrong_code.py:2)"),
+    ],
+)  # fmt: skip
+def test_check_imports_what_is_the_users_own(command, tmp_path, change, line, message):
+    (tmp_path / "wrong_code.py").write_text("\nx\n")
+    done = command("check", "my.toml", "--set", change)
+    assert (done.status, done.out) == (2, "")
+    assert done.err.startswith(f"error: my.toml:{line}: {message.replace('FOLDER', str(tmp_path))}")
 
 
 @pytest.mark.parametrize(

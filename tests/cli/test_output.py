@@ -4,15 +4,17 @@ import collections
 import dataclasses
 import json
 import math
+import unicodedata
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from prunus.cli.output import moment, percent, print_json, print_table, short, size
+from prunus.cli.output import moment, percent, print_json, print_table, printable, say, short, size
 
 WORDS = st.text("abcxyz0123-_.", min_size=1, max_size=24)
+BIDIRECTIONAL = ("LRE", "LRO", "RLE", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI")
 NUMBERS = st.floats(-1e4, 1e6).map(lambda value: f"{value:.1f}")
 TEXTS = st.lists(WORDS, min_size=1, max_size=5).map(" ".join)
 
@@ -58,6 +60,36 @@ def test_columns_that_do_not_fit_go_below_with_the_first_one(capsys, monkeypatch
 def test_what_looks_like_a_command_of_rich_is_printed_as_it_is(capsys):
     print_table(["name"], [["[bold]a[/bold]"], [":heart:"], ["\\[x]"]])
     assert [line.strip() for line in capsys.readouterr().out.splitlines()[2:]] == ["[bold]a[/bold]", ":heart:", "\\[x]"]
+
+
+@given(st.text())
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_a_line_is_one_line_without_control_characters(capsys, text):
+    capsys.readouterr()
+    say(text)
+    out = capsys.readouterr().out
+    assert out == printable(text) + "\n"
+    assert len(out) == len(text) + 1
+    assert len(out.splitlines()) == 1
+    assert not any(unicodedata.category(one) in ("Cc", "Cs") for one in out[:-1])
+    assert not any(unicodedata.bidirectional(one) in BIDIRECTIONAL for one in out[:-1])
+
+
+@given(st.text())
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_json_keeps_every_text_and_prints_no_control_character(capsys, text):
+    capsys.readouterr()
+    print_json({"key": text})
+    out = capsys.readouterr().out
+    assert json.loads(out) == {"key": text}
+    assert not any(unicodedata.category(one) in ("Cc", "Cs") for one in out if one != "\n")
+
+
+def test_a_cell_cannot_forge_a_row(capsys):
+    print_table(["name", "size"], [["a\nb 2\x1b[2J\u202e", "1"]], title="\x07")
+    title, _, _, row = capsys.readouterr().out.splitlines()
+    assert title == "\N{REPLACEMENT CHARACTER}"
+    assert row.startswith("a\N{REPLACEMENT CHARACTER}b 2\N{REPLACEMENT CHARACTER}[2J\N{REPLACEMENT CHARACTER}")
 
 
 def test_numbers_stand_to_the_right_and_words_to_the_left(capsys, monkeypatch):

@@ -116,6 +116,15 @@ def test_what_cannot_be_done_is_said_in_one_error(command, monkeypatch, changes,
     assert "Traceback" not in done.err
 
 
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_an_error_in_the_users_own_task_is_one_sentence(command, tmp_path, jobs):
+    (tmp_path / "own_code.py").write_text("def err_task():\n    raise ValueError('boom')\n")
+    done = command("run", "my.toml", "--jobs", jobs, "--set", "task=own_code:err_task", "--set", "seeds=[0, 1]")
+    assert (done.status, done.out) == (1, "")
+    assert "'own_code:err_task' raised ValueError: boom (own_code.py:2)" in done.err
+    assert "Traceback" not in done.err
+
+
 def test_a_missing_data_set_names_both_ways_to_get_it(command, monkeypatch):
     monkeypatch.setattr("prunus.tasks.datasets.sources.hub_package", lambda: None)
     done = command("run", "my.toml", *QUICK, "--set", "task={data = 'mnist', model = 'mlp'}")

@@ -69,6 +69,18 @@ def test_a_change_that_leads_nowhere_is_refused(change, expected):
     assert str(caught.value) == expected
 
 
+@pytest.mark.parametrize(
+    "change",
+    ["training.epochs=" + "1" * 5000, "title=0x" + "f" * 5000, "title=" + "[" * 3000, "title=" + "[" * 30 + "]" * 30,
+     ".".join("a" * 3000) + "=1"],
+)  # fmt: skip
+def test_a_change_that_is_too_large_or_too_deep_is_refused_in_a_short_sentence(change):
+    with pytest.raises(RecipeError, match=r"beyond 64 bits|too deep") as caught:
+        override(VALUES, [change])
+    assert str(caught.value).startswith(f"'{change[:80]}…' is no recipe: ") or len(change) <= 80
+    assert len(str(caught.value)) < 200
+
+
 def test_changes_are_validated_as_the_file_is():
     assert Recipe.load("demo", ["training.epochs=1", "technique.0.fraction=0.3", "seeds=[7]"]).training.epochs == 1
     with pytest.raises(RecipeError, match=r"training\.epoch: there is no such key: .*; did you mean 'epochs'"):

@@ -271,6 +271,47 @@ def test_a_text_that_is_no_toml_is_named_with_its_line(tmp_path):
     ]
 
 
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("epochs = " + "1" * 5000, "holds a whole number beyond 64 bits"),
+        ("epochs = 0x" + "f" * 5000, "holds a whole number beyond 64 bits"),
+        ("seeds = [-9223372036854775809]", "holds a whole number beyond 64 bits"),
+        ("title = " + "[" * 3000, "lie too deep inside one another"),
+        ("title = " + "[" * 30 + "]" * 30, "lie too deep inside one another"),
+        (".".join("a" * 3000) + " = 1", "lie too deep inside one another"),
+    ],
+)
+def test_what_no_recipe_holds_is_refused(tmp_path, text, expected):
+    [found] = complaint(tmp_path, text=text)
+    assert found.startswith("my.toml is no recipe: ")
+    assert expected in found
+
+
+def test_one_technique_in_one_pair_of_brackets_is_told_how_to_write_it(tmp_path):
+    hint = "every technique begins with [[technique]], in two pairs of brackets"
+    both = RECIPE.replace("[[technique]]", "[technique]")
+    for text in (both, RECIPE.replace("[[technique]]", "[technique]", 1)):
+        assert complaint(tmp_path, text=text)[0].endswith(hint)
+    assert hint not in complaint(tmp_path, behind("epochs = 2", "epochs = 3"))[0]
+    one = RECIPE.replace("[[technique]]\ncriterion", "[technique]\ncriterion").split("[[technique]]")[0]
+    assert complaint(tmp_path, text=one)[0].startswith(
+        "my.toml:13: technique: must be a list: write [[technique]], got"
+    )
+
+
+def test_a_byte_order_mark_changes_nothing(tmp_path):
+    for name, mark in (("with", b"\xef\xbb\xbf"), ("without", b"")):
+        (tmp_path / name).write_bytes(mark + RECIPE.encode())
+    assert Recipe.load(tmp_path / "with") == Recipe.load(tmp_path / "without")
+
+
+@pytest.mark.parametrize("name", ["x" * 400, "a\0b", "a/" * 3000])
+def test_a_name_that_no_file_has_is_refused(name):
+    with pytest.raises(RecipeError, match=r"cannot read|there is no file"):
+        Recipe.load(name)
+
+
 def test_a_missing_file_names_the_shipped_recipes():
     with pytest.raises(RecipeError, match=r"there is no file dem, and no shipped recipe is named 'dem': there are .*"
                                           r"demo.*; did you mean 'demo'\?"):  # fmt: skip

@@ -104,13 +104,55 @@ def test_a_target_that_gives_no_task_is_refused(mine, value, says):
         load_task({"target": "mine:task"})
 
 
-def test_an_error_inside_the_users_function_passes_through(mine):
-    def task():
+def test_an_error_inside_the_users_function_is_told_with_its_name(mine):
+    def wrong(*arguments):
         raise ZeroDivisionError("the user's own")
 
+    mine.wrong = wrong
+    for load in (
+        lambda: load_task({"target": "mine:wrong"}),
+        lambda: load_data("mine:wrong"),
+        lambda: build_model("mine:wrong", (1,), 2),
+    ):
+        with pytest.raises(DataError, match=r"^'mine:wrong' raised ZeroDivisionError: the user's own$") as caught:
+            load()
+        assert isinstance(caught.value.__cause__, ZeroDivisionError)
+
+
+def test_what_the_users_function_raises_of_ours_passes_through(mine):
+    def task():
+        raise ArgumentError("ours")
+
     mine.task = task
-    with pytest.raises(ZeroDivisionError, match="the user's own"):
+    with pytest.raises(ArgumentError, match=r"^ours$"):
         load_task({"target": "mine:task"})
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("def f():\n    raise ValueError('boom')\n", "'broken_code:f' raised ValueError: boom (broken_code.py:2)"),
+        ("def f():\n    import json\n    json.loads('{')\n",
+         "'broken_code:f' raised JSONDecodeError: Expecting property name enclosed in double quotes: "
+         "line 1 column 2 (char 1) (broken_code.py:3)"),
+        ("def f():\n    raise KeyError\n", "'broken_code:f' raised KeyError (broken_code.py:2)"),
+        ("def f(x):\n    pass\n", "'broken_code:f' raised TypeError: f() missing 1 required positional argument: 'x'"),
+        ("\nf = = 3\n", "'broken_code:f' raised SyntaxError: invalid syntax (broken_code.py:2)"),
+        ("f = g\n", "'broken_code:f' raised NameError: name 'g' is not defined (broken_code.py:1)"),
+        ("import no_such\n",
+         "'broken_code:f' raised ModuleNotFoundError: No module named 'no_such' (broken_code.py:1)"),
+        ("raise SystemExit(3)\n", "'broken_code:f' raised SystemExit: 3 (broken_code.py:1)"),
+    ],
+)  # fmt: skip
+def test_an_error_in_the_users_file_is_told_with_its_line(tmp_path, monkeypatch, source, message):
+    (tmp_path / "broken_code.py").write_text(source)
+    monkeypatch.syspath_prepend(tmp_path)
+    try:
+        with pytest.raises(DataError) as caught:
+            load_task({"target": "broken_code:f"})
+    finally:
+        sys.modules.pop("broken_code", None)
+    assert str(caught.value) == message
 
 
 def test_users_bring_their_own_data_and_model(mine):

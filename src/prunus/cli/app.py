@@ -18,6 +18,7 @@ from prunus.cli.commands.recipes import recipes
 from prunus.cli.commands.report import report
 from prunus.cli.commands.run import run
 from prunus.cli.commands.show import show
+from prunus.cli.output import say
 from prunus.errors import ArgumentError, PrunusError
 
 app = typer.Typer(
@@ -68,7 +69,8 @@ def main() -> None:
     try:
         app()
     except PrunusError as error:
-        typer.echo(f"error: {error}", err=True)
+        for line in f"error: {error}".split("\n"):
+            say(line, err=True)
         sys.exit(2 if isinstance(error, ArgumentError) else 1)
     except BrokenPipeError:
         sys.stderr.close()  # the reader has gone, as in `prunus history | head`

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -16,11 +17,24 @@ if TYPE_CHECKING:
 
 _TEXT_WIDTH = 16  # columns that a text cell keeps at least
 _SHORT_ID = 10
+# Control characters, lone surrogates, ends of lines and what turns the direction of writing: a terminal obeys them.
+_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 
 
 def print_json(value: Any) -> None:
     """Print the value as JSON; dataclasses become objects, and what is not finite becomes null."""
-    typer.echo(json.dumps(_plain(value), indent=2, ensure_ascii=False, allow_nan=False))
+    text = json.dumps(_plain(value), indent=2, ensure_ascii=False, allow_nan=False)
+    typer.echo("\n".join(_UNPRINTABLE.sub(_escaped, line) for line in text.split("\n")))
+
+
+def say(text: str, *, err: bool = False) -> None:
+    """Print one line, whatever the names in it hold; to the standard error where ``err``."""
+    typer.echo(printable(text), err=err)
+
+
+def printable(text: str) -> str:
+    """The text with a replacement character for each that a terminal would obey instead of showing it."""
+    return _UNPRINTABLE.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], title: str = "") -> None:
@@ -32,8 +46,11 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], title: st
 
     console = Console(highlight=False, markup=False, emoji=False)
     if title:
-        console.print(title)
-    found = [_Column(name, [row[index] for row in rows], console.width // 2 - 1) for index, name in enumerate(columns)]
+        console.print(printable(title))
+    found = [
+        _Column(printable(name), [printable(row[index]) for row in rows], console.width // 2 - 1)
+        for index, name in enumerate(columns)
+    ]
     widths = [column.least_width for column in found]
     gap = 2 if sum(widths) + 2 * len(widths) <= console.width else 1
     for part in _parts([width + gap for width in widths], console.width):
@@ -115,6 +132,10 @@ def moment(text: str) -> str:
 def short(identity: str) -> str:
     """The beginning of an id: commands take any beginning that is unique."""
     return identity[:_SHORT_ID]
+
+
+def _escaped(character: re.Match[str]) -> str:
+    return f"\\u{ord(character[0]):04x}"
 
 
 def _plain(value: Any) -> Any:

@@ -106,7 +106,8 @@ def _sentence(problem: Any, path: Path, root: type[BaseModel]) -> str:
             return f"must be {limits['expected']}, got {given!r}{_nearest(given, _quoted(limits['expected']))}"
         case kind:
             allowed_values = _ALLOWED[kind].format(**limits) if kind in _ALLOWED else problem["msg"]
-            return f"{allowed_values}, got {given!r}"
+            hint = f": write [[{path[-1]}]]" if kind == "tuple_type" and path == ("technique",) else ""
+            return f"{allowed_values}{hint}, got {given!r}"
 
 
 def _nearest(given: object, allowed: list[str]) -> str:

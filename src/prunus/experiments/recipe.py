@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
@@ -11,11 +10,11 @@ from typing import Annotated, Any, Self
 
 from pydantic import Discriminator, Field, StrictInt, Tag, ValidationError, field_validator, model_validator
 
-from prunus.errors import RecipeError
+from prunus.errors import ArgumentError, PrunusError, RecipeError
 from prunus.experiments.identity import digest
 from prunus.experiments.lines import Path as KeyPath
 from prunus.experiments.messages import explain, mistakes
-from prunus.experiments.overrides import override
+from prunus.experiments.overrides import override, parse
 from prunus.experiments.settings import ChoiceSettings, SeedSettings, Settings, TaskSettings, TechniqueSettings
 from prunus.lookup import unknown_name
 from prunus.masks.pattern_names import read_pattern
@@ -158,11 +157,7 @@ class Recipe(Settings):
                 what is allowed and the nearest valid name.
         """
         name, text = read_recipe(source)
-        try:
-            values = tomllib.loads(text)
-        except tomllib.TOMLDecodeError as error:
-            raise RecipeError(f"{name} is not TOML: {error}") from error
-        return _validated(override(values, overrides), name, text)
+        return _validated(override(parse(text, name), overrides), name, text)
 
 
 def shipped_recipes() -> dict[str, str]:
@@ -176,15 +171,49 @@ def read_recipe(source: Path | str) -> tuple[str, str]:
     """Name and text of a recipe file, or of a shipped recipe."""
     path = Path(source)
     shipped = shipped_recipes()
-    if not path.exists() and str(source) in shipped:
-        return str(source), shipped[str(source)]
     try:
-        return str(path), path.read_text(encoding="utf-8")
+        if not path.exists() and str(source) in shipped:
+            return str(source), shipped[str(source)]
+        return str(path), path.read_text(encoding="utf-8-sig")
     except FileNotFoundError as error:
         message = f"there is no file {path}, and {unknown_name('shipped recipe', str(source), shipped)}"
         raise RecipeError(message) from error
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:  # a name with a null character, or bytes that are no text
         raise RecipeError(f"cannot read {path}: {error}") from error
+
+
+def require_own(recipe: Recipe, source: Path | str) -> None:
+    """Import every ``"module:name"`` of the recipe's user, so that what is missing is told before anything runs.
+
+    Args:
+        recipe: read from ``source``.
+        source: see ``Recipe.load``.
+
+    Raises:
+        RecipeError: a module or a name in it is missing, or an error arises in the module; each is named with its
+            key and its line.
+    """
+    named: list[tuple[KeyPath, str | None]] = [
+        *((("task", key), getattr(recipe.task, key)) for key in ("target", "data", "model")),
+        *((("technique", index, "criterion"), each.criterion) for index, each in enumerate(recipe.technique)),
+    ]
+    own = [(path, name) for path, name in named if name is not None and ":" in name]
+    found = [(path, wrong) for path, name in own if (wrong := _wrong_import(name))]
+    if found:
+        name, text = read_recipe(source)
+        raise RecipeError(explain(mistakes(found), name, text, Recipe))
+
+
+def _wrong_import(name: str) -> str | None:
+    """What is wrong with a user's own ``"module:name"``, or None."""
+    from prunus.tasks.load import import_own  # needs torch, which most recipes can be checked without
+
+    try:
+        thing = import_own(name)
+    except PrunusError as error:
+        missing = isinstance(error.__cause__, ModuleNotFoundError) and isinstance(error, ArgumentError)
+        return f"{error}, nor in the current folder {Path.cwd()}" if missing else str(error)
+    return None if callable(thing) else f"{name!r} must be a function, got {type(thing).__name__}"
 
 
 def _validated(values: dict[str, Any], name: str, text: str) -> Recipe:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+import os
+import traceback
+from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 
-from prunus.errors import ArgumentError
-from prunus.lookup import import_target
+from prunus.errors import ArgumentError, DataError, PrunusError
+from prunus.lookup import Table, import_target
 from prunus.tasks.tables import AUGMENTATIONS, DATASETS, MODELS
 from prunus.tasks.task import Data, Task
 
@@ -24,21 +27,22 @@ def load_task(settings: Mapping[str, Any], folder: str | Path | None = None) -> 
         settings: either ``{"data": …, "model": …}``, names from ``DATASETS`` and ``MODELS`` (or a user's own
             ``"module:function"`` of the same form), with ``"augment": True`` for the data set's augmentation
             (default False); or ``{"target": "module:function"}``, a function of no arguments that returns a
-            ``Task``. An error inside that function passes through unchanged.
+            ``Task``.
         folder: where to look for data files, instead of the environment variable PRUNUS_DATA.
 
     Raises:
         ArgumentError: a key is missing, unknown or of the wrong type, or the function is not one or returns
             something else.
         UnknownNameError: no data set or model has that name, or the data set has no augmentation.
-        DataError: the data set is missing or malformed.
+        DataError: the data set is missing or malformed, or an error arises in the user's own code; the message
+            says which and where, and the error is its cause.
     """
     if "target" in settings:
         return _task_of_user(settings)
     _check_keys(settings)
     name, model = settings["data"], settings["model"]
     # names are looked up before any file is read, so that a wrong one is told at once
-    MODELS.resolve(model)
+    _resolve(MODELS, model)
     augment = AUGMENTATIONS[name].load() if settings.get("augment", False) else None
     data = load_data(name, folder)
     return Task(
@@ -59,9 +63,10 @@ def load_data(name: str, folder: str | Path | None = None) -> Data:
     Raises:
         UnknownNameError: no data set has that name.
         ArgumentError: the user's function cannot be imported or returns something else.
-        DataError: the data set is missing or malformed.
+        DataError: the data set is missing or malformed, or an error arises in the user's function.
     """
-    data = DATASETS.resolve(name)(None if folder is None else Path(folder))
+    with _errors_in(name):
+        data = _resolve(DATASETS, name)(None if folder is None else Path(folder))
     if not isinstance(data, Data):
         raise ArgumentError(f"the data set {name!r} must be a prunus.tasks.Data, got {type(data).__name__}")
     return data
@@ -79,13 +84,60 @@ def build_model(name: str, input_shape: tuple[int, ...], classes: int) -> nn.Mod
         UnknownNameError: no model has that name.
         ArgumentError: the model does not fit the shape, there are no classes, or the user's function cannot be
             imported or returns something else.
+        DataError: an error arises in the user's function.
     """
     if classes < 1:
         raise ArgumentError(f"a model needs at least 1 class, got {classes}")
-    model = MODELS.resolve(name)(input_shape, classes)
+    with _errors_in(name):
+        model = _resolve(MODELS, name)(input_shape, classes)
     if not isinstance(model, nn.Module):
         raise ArgumentError(f"the model {name!r} must be a torch.nn.Module, got {type(model).__name__}")
     return model
+
+
+def import_own(target: str) -> Any:
+    """A user's own ``"module:name"``.
+
+    Raises:
+        ArgumentError: there is no such module, or no such name in it.
+        DataError: an error arises in the module; the message says which and where.
+    """
+    with _errors_in(target):
+        return import_target(target)
+
+
+def _resolve(table: Table, name: str) -> Any:
+    with _errors_in(name):
+        return table.resolve(name)
+
+
+@contextlib.contextmanager
+def _errors_in(target: str) -> Iterator[None]:
+    """What a user's own ``"module:name"`` raises becomes one sentence; prunus' own errors pass."""
+    try:
+        yield
+    except PrunusError:
+        raise
+    except (Exception, SystemExit) as error:  # the user's code may raise whatever there is
+        if ":" not in target:
+            raise
+        message = error.msg if isinstance(error, SyntaxError) else error  # its text would say the place twice
+        said = f"{type(error).__name__}: {message}".removesuffix(": ")
+        raise DataError(f"{target!r} raised {said}{_place(error, target)}") from error
+
+
+def _place(error: BaseException, target: str) -> str:
+    """Where in the user's own module the error arose, as ``" (file:line)"``; empty where that is not known."""
+    if isinstance(error, SyntaxError) and error.filename:
+        return f" ({os.path.basename(error.filename)}:{error.lineno})"
+    module = Path(*target.partition(":")[0].split("."))
+    ends = (f"{os.sep}{module}.py", f"{os.sep}{module / '__init__.py'}")
+    lines = [
+        (frame.f_code.co_filename, line)
+        for frame, line in traceback.walk_tb(error.__traceback__)
+        if f"{os.sep}{frame.f_code.co_filename}".endswith(ends)
+    ]
+    return f" ({os.path.basename(lines[-1][0])}:{lines[-1][1]})" if lines else ""
 
 
 def _task_of_user(settings: Mapping[str, Any]) -> Task:
@@ -95,10 +147,11 @@ def _task_of_user(settings: Mapping[str, Any]) -> Task:
     target = settings["target"]
     if not isinstance(target, str):
         raise ArgumentError(f"'target' must be 'module:function', got {target!r}")
-    function = import_target(target)
+    function = import_own(target)
     if not callable(function):
         raise ArgumentError(f"{target!r} must be a function that returns a Task, got {type(function).__name__}")
-    task = function()
+    with _errors_in(target):
+        task = function()
     if not isinstance(task, Task):
         raise ArgumentError(f"{target!r} must return a prunus.tasks.Task, got {type(task).__name__}")
     return task

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-import typer
-
 from prunus.cli.options import AsJson, Changes, RecipeSource
-from prunus.cli.output import print_json
+from prunus.cli.output import print_json, say
 
 
 def check(recipe: RecipeSource, changes: Changes = None, as_json: AsJson = False) -> None:
-    """Validate a recipe without running it; every mistake is named with its key, its line and what is allowed."""
-    from prunus.experiments.recipe import Recipe
+    """Validate a recipe without running it; every mistake is named with its key, its line and what is allowed.
+
+    Modules of your own that it names are imported; no data are loaded.
+    """
+    from prunus.experiments.recipe import Recipe, require_own
     from prunus.experiments.work import work_of
 
     found = Recipe.load(recipe, changes or [])
+    require_own(found, recipe)
     works = work_of(found)
     states = sum(work.states_planned for work in works)
     if as_json:
         print_json({"id": found.id, "runs": len(works), "states": states, "recipe": found.model_dump(mode="json")})
         return
     techniques = ", ".join(f"'{technique.label}'" for technique in found.technique)
-    typer.echo(f"{recipe} is a valid recipe ({found.id}): {found.title or 'untitled'}")
-    typer.echo(f"compares {techniques} over {len(found.seeds)} seeds at {len(found.sparsities)} sparsities:")
-    typer.echo(f"{len(works)} runs, {states} models to train and evaluate")
+    say(f"{recipe} is a valid recipe ({found.id}): {found.title or 'untitled'}")
+    say(f"compares {techniques} over {len(found.seeds)} seeds at {len(found.sparsities)} sparsities:")
+    say(f"{len(works)} runs, {states} models to train and evaluate")

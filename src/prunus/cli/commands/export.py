@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from prunus.cli.options import AsJson, HistoryFolder
-from prunus.cli.output import percent, print_json, size
+from prunus.cli.output import percent, print_json, say, size
 from prunus.errors import ArgumentError, FileFormatError, SelectionError, UnknownNameError
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def export(
     if as_json:
         print_json({"state": state.id, "run": state.run_id, "path": to, "size_bytes": written})
         return
-    typer.echo(f"{to}: {size(written)}, sparsity {percent(state.record.sparsity, 2)}, state {state.id}")
+    say(f"{to}: {size(written)}, sparsity {percent(state.record.sparsity, 2)}, state {state.id}")
 
 
 def write_model(state: State, path: Path) -> int:

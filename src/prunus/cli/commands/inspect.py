@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from prunus.cli.options import AsJson
-from prunus.cli.output import percent, print_json, print_table, size
+from prunus.cli.output import percent, print_json, print_table, say, size
 
 
 def inspect(
@@ -35,6 +35,4 @@ def inspect(
         for each in found.tensors
     ]
     print_table(["tensor", "shape", "dtype", "stored as", "sparsity", "bytes"], rows)
-    typer.echo(
-        f"{file}: {size(found.size_bytes)}, {len(found.tensors)} tensors, sparsity {percent(found.sparsity)} over all"
-    )
+    say(f"{file}: {size(found.size_bytes)}, {len(found.tensors)} tensors, sparsity {percent(found.sparsity)} over all")

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from prunus.cli.options import AsJson, HistoryFolder
-from prunus.cli.output import print_json
+from prunus.cli.output import print_json, say
 
 
 def report(
@@ -34,4 +34,4 @@ def report(
     if as_json:
         print_json({"experiment": record.id, "path": path})
     else:
-        typer.echo(f"report: {path}")
+        say(f"report: {path}")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from prunus.cli.options import AsJson, Changes, HistoryFolder, RecipeSource
-from prunus.cli.output import print_json
+from prunus.cli.output import print_json, say
 from prunus.errors import SelectionError
 
 if TYPE_CHECKING:
@@ -39,10 +39,8 @@ def run(
     try:
         result = _run(found, history, jobs, quiet=as_json)
     except KeyboardInterrupt:
-        typer.echo(
-            f"\ninterrupted; what is done is recorded in {history.folder}: the same command goes on from there",
-            err=True,
-        )
+        say("", err=True)
+        say(f"interrupted; what is done is recorded in {history.folder}: the same command goes on from there", err=True)
         sys.exit(130)
     _finish(result, found, as_json)
 
@@ -93,6 +91,7 @@ def _finish(history: History, recipe: Recipe, as_json: bool) -> None:
         print_json({"experiment": recipe.id, "verdict": verdict, "choice": choice, "model": model, "report": report})
         return
     print_comparison(history, recipe.sparsities)
-    typer.echo(f"{verdict}\n")
-    typer.echo(f"model:  {model or 'none qualifies'}")
-    typer.echo(f"report: {report}")
+    say(verdict)
+    say("")
+    say(f"model:  {model or 'none qualifies'}")
+    say(f"report: {report}")

@@ -7,14 +7,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from prunus.cli.options import AsJson, HistoryFolder
-from prunus.cli.output import moment, percent, print_json, print_table, short, size
+from prunus.cli.output import moment, percent, print_json, print_table, say, short, size
+from prunus.errors import UnknownNameError
 
 if TYPE_CHECKING:
     from prunus.history.records import RunRecord, StateRecord
+    from prunus.history.store import History
 
 
 def show(
-    run: Annotated[str, typer.Argument(help="Id of the run, or the beginning of it.")],
+    run: Annotated[str, typer.Argument(help="Id of the run or of one of its states, or the beginning of it.")],
     folder: HistoryFolder = None,
     as_json: AsJson = False,
 ) -> None:
@@ -22,13 +24,13 @@ def show(
     from prunus.history.store import History
 
     found = History(folder, create=False)
-    record = found.run(run)
+    record = _run(found, run)
     states = found.states(record.id)
     if as_json:
         print_json({"run": record, "states": [state.record for state in states]})
         return
-    typer.echo(f"{record.technique}, seed {record.seed}: run {record.id}, began {moment(record.created)} UTC")
-    typer.echo(", ".join(f"{key} {value}" for key, value in {**record.task, **record.training}.items()))
+    say(f"{record.technique}, seed {record.seed}: run {record.id}, began {moment(record.created)} UTC")
+    say(", ".join(f"{key} {value}" for key, value in {**record.task, **record.training}.items()))
     family = {member.id: member.record for state in states for member in state.lineage()}
     print_table(
         ["state", "what was done", "sparsity", "accuracy", "worst class", "size", "seconds"],
@@ -36,9 +38,22 @@ def show(
     )
     for state in states:
         if state.record.pruning and state.record.pruning.protected:
-            typer.echo(f"{short(state.id)}: kept from being emptied: {', '.join(state.record.pruning.protected)}")
+            say(f"{short(state.id)}: kept from being emptied: {', '.join(state.record.pruning.protected)}")
     if len(states) < record.states_planned:
-        typer.echo(f"{len(states)} of {record.states_planned} states so far: run the recipe again to go on")
+        say(f"{len(states)} of {record.states_planned} states so far: run the recipe again to go on")
+
+
+def _run(history: History, name: str) -> RunRecord:
+    try:
+        return history.run(name)
+    except UnknownNameError:
+        pass
+    try:
+        return history.run(history.state(name).run_id)
+    except UnknownNameError as error:
+        raise UnknownNameError(
+            f"no run or state has an id that begins with {name!r}: `prunus history` lists the runs"
+        ) from error
 
 
 def _rows(records: list[StateRecord], run: RunRecord) -> list[list[str]]:
