@@ -12,7 +12,8 @@ from torch.func import functional_call
 
 from prunus.allocation.pruning import prune
 from prunus.errors import MaskError
-from prunus.masks.holding import CLEAR_EVERY, Holding
+from prunus.masks.held import CLEAR_EVERY
+from prunus.masks.holding import Holding
 from prunus.masks.masks import Masks
 
 BITS = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
