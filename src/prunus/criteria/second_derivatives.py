@@ -10,8 +10,9 @@ What is exact therefore: the weights of the last linear layer, for every loss; t
 where the loss has no mixed second derivatives (the squared error has none, cross entropy has); those of a layer above
 which every other has one unit. Everything else, and convolutions, is the paper's approximation.
 
-Source: LeCun, Denker & Solla 1990, Optimal Brain Damage, section 2.2 (Advances in Neural Information Processing
-Systems 2).
+Source: LeCun, Denker & Solla 1990, Optimal Brain Damage, section 2.1 (Advances in Neural Information Processing
+Systems 2). Its equation 7 prints the term of f'' with a minus; the sign here is that of the chain rule and of its
+equation 8.
 """
 
 from __future__ import annotations
