@@ -39,7 +39,7 @@ class TopScores:
         schedule: step → sparsity; it is asked at every step.
         scope: ``"layer"``, the same sparsity in every tensor, as in the paper, or ``"global"``.
 
-    Source: Sanh et al. 2020, section 4, Top_v (arXiv:2005.07683).
+    Source: Sanh et al. 2020, eq. 1, Top_v, and section 4 (arXiv:2005.07683).
     """
 
     schedule: Schedule
@@ -64,6 +64,9 @@ class TopScores:
 @dataclass(frozen=True)
 class ScoreThreshold:
     """All scores S with σ(S) > threshold, under the penalty λ · Σ σ(S): soft movement pruning.
+
+    The paper compares S itself with its threshold, the authors' code σ(S), as here. Its penalty is a mean over each
+    tensor's scores and over the tensors, where the paper's and this one is a sum: its λ are larger accordingly.
 
     Attributes:
         penalty: λ, which settles how sparse the network becomes; not negative.
@@ -117,7 +120,7 @@ class MovementPruner:
         model: any module.
         optimizer: the one that trains it.
         rule: ``TopScores`` or ``ScoreThreshold``.
-        learning_rate: of the scores.
+        learning_rate: of the scores. The authors' code trains them with AdamW: its rates mean something else.
         protect: keep at least the best weight of every tensor.
         scope: include, exclude, types; see ``Technique``.
 
