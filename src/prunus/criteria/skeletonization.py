@@ -25,8 +25,8 @@ class Skeletonization:
     paper scores hidden and input units; to leave out those of the last layer, exclude it.
 
     The error is that of the mean pattern of a batch, and its derivative is averaged over the batches as the paper
-    averages over time: ρ ← decay · ρ + (1 − decay) · (−∂E/∂α). Batches of one pattern make it an average over patterns;
-    what came some ten batches ago no longer counts.
+    averages over time: ρ ← decay · ρ + (1 − decay) · (−∂E/∂α). Batches of one pattern make it an average over patterns.
+    With 0.8, what came ten batches ago counts a tenth of what came last.
 
     Attributes:
         error: ``"linear"``, the paper's Σ |target − output|, whose derivative does not vanish where the output comes
@@ -38,7 +38,8 @@ class Skeletonization:
     Raises:
         ArgumentError: the error is unknown, or decay is out of bounds.
 
-    Source: Mozer & Smolensky 1989, "Skeletonization", relevance ρ̂ with error E^l and factors .8 and .2.
+    Source: Mozer & Smolensky 1989, "Skeletonization", the relevance with the linear error, averaged over time (Advances
+    in Neural Information Processing Systems 1).
     """
 
     error: str = "linear"
