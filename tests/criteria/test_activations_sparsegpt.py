@@ -40,7 +40,7 @@ def problem(outputs, inputs, seed=0):
 
 
 def column_by_column(weights, moments, choose, every):
-    """Visit the inputs in order; those that go are made up for by all that are not yet visited (OBS, eq. 3).
+    """Visit the inputs in order; those that go are made up for by all that are not yet visited (the paper's eq. 3).
 
     ``choose(first, scores)`` says which weights of the next ``every`` inputs go.
     """

@@ -42,7 +42,7 @@ def test_lamp_is_the_square_over_the_squares_that_are_left():
 
 @settings(deadline=None)
 @given(few_values)
-def test_lamp_agrees_with_equation_3_whichever_of_equal_weights_the_paper_puts_first(values):
+def test_lamp_agrees_with_its_definition_whichever_of_equal_weights_the_paper_puts_first(values):
     found = score(subject_of(holding(values)), "lamp")["0.weight"].reshape(-1).tolist()
     order = sorted(range(len(values)), key=lambda index: (abs(values[index]), -index))
     for place, index in enumerate(order):

@@ -125,7 +125,7 @@ def test_what_must_go_first_goes_first():
 
 
 def test_the_lowest_scores_over_rows_are_the_beginnings_of_their_sequences():
-    # Rises need not grow from step to step; Frantar & Alistarh's algorithm 2 takes the next of least rise of all rows.
+    # Rises need not grow from step to step; Frantar & Alistarh take the next of least rise of all rows.
     weights, inputs = problem(9, 6, seed=3)
     errors = removal_errors(weights, inverted(inputs.mT @ inputs, ""))
     sequences = [greedy(row, inputs) for row in weights]

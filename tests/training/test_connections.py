@@ -43,7 +43,7 @@ def test_an_update_is_the_brute_force_one_and_keeps_the_count(tensor, fraction, 
 
 
 def test_signed_drops_the_same_fraction_of_each_sign():
-    # Mocanu et al. 2018, algorithm 1: half of the smallest positive and half of the largest negative weights
+    # Mocanu et al. 2018: half of the smallest positive and half of the largest negative weights
     weights = torch.tensor([0.1, 0.2, 0.3, 0.4, -5.0, -6.0])
     mask = torch.ones(6, dtype=torch.bool)
     assert survivors(weights, mask, 0.5, "signed").tolist() == [False, False, True, True, False, True]

@@ -34,7 +34,7 @@ def spread_gates(model, **settings):
 
 
 @given(st.floats(-6, 6), st.floats(0.001, 0.999))
-def test_a_gate_is_open_with_the_probability_of_equation_12(log_alpha, uniform):
+def test_a_gate_is_open_with_the_probability_that_the_penalty_counts(log_alpha, uniform):
     # The gate rises with the uniform number, so it is open exactly for those above 1 − p.
     log_alpha, uniform = torch.tensor(log_alpha, dtype=torch.float64), torch.tensor(uniform, dtype=torch.float64)
     closed = 1 - float(GATES.open_probability(log_alpha))
@@ -43,7 +43,7 @@ def test_a_gate_is_open_with_the_probability_of_equation_12(log_alpha, uniform):
 
 
 def test_gates_by_hand():
-    # Louizos et al. 2018, equations 10 to 13, with log α = 0, and log(1/11) = −2.3978953
+    # Louizos et al. 2018, with log α = 0, and log(1/11) = −2.3978953
     zero, half = torch.zeros((), dtype=torch.float64), torch.tensor(0.5, dtype=torch.float64)
     assert float(GATES.gate(zero, half)) == pytest.approx(0.5)
     assert float(GATES.open_probability(zero)) == pytest.approx(1 / (1 + math.exp(-2 / 3 * 2.3978953)))

@@ -17,7 +17,7 @@ def rates(plan, steps, total):
 
 
 def test_golden_rates():
-    # by hand; cosine: SGDR, Loshchilov & Hutter 2017 (arXiv:1608.03983), equation 5 with one period
+    # by hand; cosine: SGDR, Loshchilov & Hutter 2017 (arXiv:1608.03983), with one period
     assert rates(Plan(learning_rate=0.1), (0, 5, 9), 10) == [0.1, 0.1, 0.1]
     cosine = Plan(learning_rate=0.2, decay="cosine")
     assert rates(cosine, (0, 2, 4, 6, 8), 8) == pytest.approx([0.2, 0.1707107, 0.1, 0.0292893, 0.0], abs=1e-7)

@@ -126,7 +126,7 @@ def test_nodes_that_no_validation_example_reaches_go():
     [(0, 6, 0.206), (0, 9, 0.143), (0, 1, 0.750), (1, 16, 0.157)],
 )
 def test_the_limits_are_those_of_the_book(errors, count, limit):
-    # C4.5: Programs for Machine Learning, section 4.2: the votes data
+    # C4.5: Programs for Machine Learning: the votes data
     found = predicted_errors(np.array([float(count)]), np.array([float(errors)]), 0.25)
     assert found[0] / count == pytest.approx(limit, abs=5e-4)
 

@@ -30,7 +30,7 @@ def require_control(name: str | None) -> None:
 def shuffled(allocation: Allocation, pattern: str, subject: Subject, current: Masks | None) -> Allocation:
     """Masks with the same number of weights of each tensor, drawn by the subject's generator.
 
-    Source: Frankle et al. 2021, section 5, "random shuffling" (arXiv:2009.08576).
+    Source: Frankle et al. 2021, randomly shuffling (arXiv:2009.08576).
     """
     from prunus.allocation.allocate import allocate
     from prunus.criteria.random import random

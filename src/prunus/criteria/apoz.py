@@ -21,7 +21,7 @@ def apoz(subject: Subject) -> Scores:
         ScoreError: a weight is of no linear layer or convolution, or no unit is ever zero.
         ArgumentError: there are no batches.
 
-    Source: Hu et al. 2016, eq. 1 (arXiv:1607.03250).
+    Source: Hu et al. 2016, "average percentage of zeros" (arXiv:1607.03250).
     """
     active = unit_means(subject, lambda values: values != 0)
     if all(bool((units == 1).all()) for units in active.values()):

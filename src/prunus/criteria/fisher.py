@@ -20,7 +20,7 @@ def fisher(subject: Subject) -> Scores:
         ArgumentError: there are no batches, or not as many targets as inputs.
         ScoreError: every gradient is zero.
 
-    Source: Theis et al. 2018, section 2.2 (arXiv:1801.05787).
+    Source: Theis et al. 2018, "Fisher pruning" (arXiv:1801.05787).
     """
     squares = mean_squared_gradients(subject)
     require_telling(squares, "the gradient of every example")

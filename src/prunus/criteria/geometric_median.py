@@ -21,7 +21,7 @@ def geometric_median(subject: Subject) -> Scores:
     Returns:
         parameter name → tensor of the parameter's shape, in float32 at least; higher stays.
 
-    Source: He et al. 2019, section 3, "filter pruning via geometric median" (arXiv:1811.00250).
+    Source: He et al. 2019, "filter pruning via geometric median" (arXiv:1811.00250).
     """
     weights, layouts = subject.weights(), unit_layouts(subject)
     return over_units(subject, {name: _distances(layouts[name].matrix(weights.__getitem__, 0.0)) for name in weights})

@@ -21,7 +21,7 @@ def gradient_weight(subject: Subject) -> Scores:
         ArgumentError: there are no batches, or the parameters cannot have gradients.
         ScoreError: all gradients are zero.
 
-    Source: Blalock et al. 2020, section 7.1, "gradient magnitude pruning" (arXiv:2003.03033).
+    Source: Blalock et al. 2020, section 7, "gradient magnitude pruning" (arXiv:2003.03033).
     """
     return ElementwiseScores(_change, (subject.weights(), telling_gradients(subject)))
 

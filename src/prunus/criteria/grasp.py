@@ -27,7 +27,7 @@ class GraSP:
     Raises:
         ArgumentError: the temperature is out of bounds.
 
-    Source: Wang et al. 2020, eq. 8 (arXiv:2002.07376).
+    Source: Wang et al. 2020, the importance −θ ⊙ Hg (arXiv:2002.07376), and github.com/alecwangcq/GraSP.
     """
 
     temperature: float = 200.0

@@ -17,7 +17,7 @@ def lamp(subject: Subject) -> Scores:
     Returns:
         parameter name → float64 tensor of the parameter's shape, in [0, 1]; higher stays.
 
-    Source: Lee et al. 2021, eq. 3 (arXiv:2010.07611).
+    Source: Lee et al. 2021, the LAMP score (arXiv:2010.07611).
     """
     return {name: _scores(weight) for name, weight in subject.weights().items()}
 

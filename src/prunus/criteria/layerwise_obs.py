@@ -36,7 +36,7 @@ class LayerwiseOBS:
     Raises:
         ArgumentError: the damping is out of bounds.
 
-    Source: Frantar & Alistarh 2022, algorithms 1 and 2 and section 4 (arXiv:2208.11580).
+    Source: Frantar & Alistarh 2022, section 4 (arXiv:2208.11580).
     """
 
     damping: float = 1e-4

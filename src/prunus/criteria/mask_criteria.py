@@ -4,7 +4,7 @@ Of the initial weight w_i and the final weight w_f. What the paper calls "large 
 "movement" is ``distance_moved`` here, because another criterion has that name. All return parameter name → float tensor
 of the parameter's shape; higher stays.
 
-Source: Zhou et al. 2019, section 2, and for weights that keep their sign section 5 (arXiv:1905.01067).
+Source: Zhou et al. 2019, the mask criteria (arXiv:1905.01067), and ``get_weight_init.py`` of the authors' code.
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ class Movement:
     Where no step was seen, as after training, it is one term: of the mean gradient over the batches, at the weights as
     they are. Then it says where training would move, and not where it did.
 
-    Source: Sanh et al. 2020, section 4 (arXiv:2005.07683).
+    Source: Sanh et al. 2020, section 4, eq. 3 (arXiv:2005.07683).
     """
 
     def __init__(self) -> None:

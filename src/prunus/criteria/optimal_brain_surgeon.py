@@ -46,8 +46,8 @@ class OptimalBrainSurgeon:
     Raises:
         ArgumentError: a setting is unknown or out of bounds.
 
-    Source: Hassibi & Stork 1992, eq. 5, and the recursion for H⁻¹, whose result is here had by one inversion of the
-    sum (Advances in Neural Information Processing Systems 5).
+    Source: Hassibi & Stork 1992, the saliency L_q, and the recursion for H⁻¹, whose result is here had by one inversion
+    of the sum (Advances in Neural Information Processing Systems 5).
     """
 
     hessian: str = "gauss-newton"

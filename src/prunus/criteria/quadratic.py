@@ -66,7 +66,7 @@ def removal_errors(weights: Tensor, inverse: Tensor, first: Tensor | None = None
         (rows, weights) float64, higher the later a weight of a row goes: where one adds less than one before it, the
         next higher number, so that over several rows the lowest numbers are always the beginnings of their sequences.
 
-    Source: Hassibi & Stork 1992, eq. 5; Frantar & Alistarh 2022, lemma 1 and algorithm 1 (arXiv:2208.11580), of which
+    Source: Hassibi & Stork 1992, the saliency; Frantar & Alistarh 2022, section 4, lemma 1 (arXiv:2208.11580), of which
     the updates of H⁻¹ are applied several at a time.
     """
     size = max(1, _ELEMENTS // inverse.numel())
@@ -97,7 +97,7 @@ def refitted(weights: Tensor, kept: Tensor, inverse: Tensor) -> Tensor:
     Returns:
         (rows, weights) in the dtype of ``inverse``, 0 where a weight goes.
 
-    Source: Kurtic et al. 2022, eq. 4 (arXiv:2203.07259); for one weight Hassibi & Stork 1992, eq. 5.
+    Source: Kurtic et al. 2022 (arXiv:2203.07259); for one weight Hassibi & Stork 1992.
     """
     width = weights.shape[1]
     size = max(1, _ELEMENTS // width**2)

@@ -36,8 +36,8 @@ class SparseGPT:
     Raises:
         ArgumentError: a setting is out of bounds.
 
-    Source: Frantar & Alistarh 2023, section 3 and algorithm 1 (arXiv:2301.00774); the scores: Hassibi & Stork 1992,
-    eq. 5, which is the published choice of the mask before any weight has changed.
+    Source: Frantar & Alistarh 2023, section 3 and algorithm 1 (arXiv:2301.00774); the scores: its eq. 3, which is the
+    published choice of the mask before any weight has changed.
     """
 
     block_size: int = 128

@@ -41,7 +41,8 @@ class SynFlow:
     Raises:
         ArgumentError: rounds is out of bounds.
 
-    Source: Tanaka et al. 2020, section 6 and algorithm 1 (arXiv:2006.05467), and github.com/ganguli-lab/Synaptic-Flow.
+    Source: Tanaka et al. 2020, "iterative synaptic flow pruning" (arXiv:2006.05467), and
+    github.com/ganguli-lab/Synaptic-Flow.
     """
 
     rounds: int = 100

@@ -31,7 +31,7 @@ class Taylor:
     Raises:
         ArgumentError: there is no such pattern, or its groups do not go at once (N:M).
 
-    Source: Molchanov et al. 2019, eq. 8; for groups section 3.1, joint importance and gates (arXiv:1906.10771).
+    Source: Molchanov et al. 2019, the first-order expansion; for groups joint importance and gates (arXiv:1906.10771).
     """
 
     group: str = "weight"

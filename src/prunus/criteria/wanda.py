@@ -19,7 +19,7 @@ def wanda(subject: Subject) -> Scores:
         ScoreError: a weight is of no linear layer or convolution, or what its layer sees is not finite.
         ArgumentError: there are no batches.
 
-    Source: Sun et al. 2024, eq. 1 and section 3 (arXiv:2306.11695).
+    Source: Sun et al. 2024, pruning by weights and activations (arXiv:2306.11695).
     """
     found, weights = {}, subject.weights()
     for name, norms in input_norms(subject).items():

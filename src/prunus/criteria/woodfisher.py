@@ -35,8 +35,7 @@ class WoodFisher:
     Raises:
         ArgumentError: a setting is out of bounds.
 
-    Source: Singh & Alistarh 2020, sections 3 and 4 (arXiv:2004.14340); several weights at once: Kurtic et al. 2022,
-    eq. 4 (arXiv:2203.07259).
+    Source: Singh & Alistarh 2020 (arXiv:2004.14340); several weights at once: Kurtic et al. 2022 (arXiv:2203.07259).
     """
 
     block_size: int = 128

@@ -24,7 +24,7 @@ def survivors(weight: Tensor, mask: Tensor, fraction: float, drop: str) -> Tenso
     Returns:
         bool of the weight's shape.
 
-    Source: Evci et al. 2020, algorithm 1 (arXiv:1911.11134); Mocanu et al. 2018, algorithm 1 (arXiv:1707.04780).
+    Source: Evci et al. 2020, algorithm 1 (arXiv:1911.11134); Mocanu et al. 2018 (arXiv:1707.04780).
     """
     if drop == "magnitude":
         return _largest(weight, mask, fraction)

@@ -26,7 +26,7 @@ class HardConcrete:
         gamma: lower end of the stretched interval, below 0.
         zeta: upper end, above 1.
 
-    Source: Louizos et al. 2018, section 2.2; the defaults are those of section 4 (arXiv:1712.01312).
+    Source: Louizos et al. 2018, "hard concrete" (arXiv:1712.01312); the defaults are those of the authors' code.
     """
 
     beta: float = 2 / 3
@@ -40,15 +40,15 @@ class HardConcrete:
             )
 
     def gate(self, log_alpha: Tensor, uniform: Tensor) -> Tensor:
-        """The gates that uniform numbers in (0, 1) become; equations 10 and 11."""
+        """The gates that uniform numbers in (0, 1) become."""
         return self._stretched(((uniform.logit() + log_alpha) / self.beta).sigmoid())
 
     def test_gate(self, log_alpha: Tensor) -> Tensor:
-        """The gates without chance; equation 13."""
+        """The gates without chance."""
         return self._stretched(log_alpha.sigmoid())
 
     def open_probability(self, log_alpha: Tensor) -> Tensor:
-        """The probability that a gate is not 0; equation 12."""
+        """The probability that a gate is not 0."""
         return (log_alpha - self.beta * math.log(-self.gamma / self.zeta)).sigmoid()
 
     def _stretched(self, concrete: Tensor) -> Tensor:
@@ -75,7 +75,7 @@ class GatedModel(nn.Module):
         ScopeError: nothing is in scope.
         ArgumentError: ``drop_rate`` is out of bounds, or a parameter in scope has no such groups.
 
-    Source: Louizos et al. 2018, sections 2.2 and 2.4 (arXiv:1712.01312).
+    Source: Louizos et al. 2018 (arXiv:1712.01312).
     """
 
     def __init__(
@@ -159,7 +159,7 @@ class ExpectedL0:
         pattern, drop_rate, include, exclude, types: of the gates; see ``GatedModel``.
         seed: of their first values.
 
-    Source: Louizos et al. 2018, equation 12 (arXiv:1712.01312).
+    Source: Louizos et al. 2018, the expected L0 norm (arXiv:1712.01312).
     """
 
     strength: float

@@ -78,8 +78,7 @@ class GroupLasso:
         pattern: what the groups are, one of ``PATTERNS`` but not N:M.
         include, exclude, types: which parameters are in scope; see ``Scope``.
 
-    Source: Yuan & Lin 2006, equation 2.1 with K_j = p_j I; for networks Wen et al. 2016, section 3.1
-        (arXiv:1608.03665).
+    Source: Yuan & Lin 2006, the group lasso with K_j = p_j I; for networks Wen et al. 2016 (arXiv:1608.03665).
     """
 
     strength: float

@@ -61,8 +61,8 @@ class Rewirer:
         TargetError: the sparsity cannot be met.
         MaskError: the optimizer updates none of the parameters in scope.
 
-    Source: Evci et al. 2020, section 3 and algorithm 1 (arXiv:1911.11134); Mocanu et al. 2018, algorithm 1
-        (arXiv:1707.04780).
+    Source: Evci et al. 2020, section 3 and algorithm 1 (arXiv:1911.11134); Mocanu et al. 2018, sparse evolutionary
+        training (arXiv:1707.04780).
     """
 
     def __init__(

@@ -16,7 +16,7 @@ PENALTIES = Table(
         "group-lasso": Entry(
             "prunus.training.penalties:GroupLasso",
             "The sum of the L2 norms of groups such as channels, each times the root of the group's size.",
-            source="Yuan & Lin 2006, equation 2.1; Wen et al. 2016, section 3.1 (arXiv:1608.03665)",
+            source="Yuan & Lin 2006; Wen et al. 2016 (arXiv:1608.03665)",
             cost="one pass over the weights at every step",
         ),
         "batch-norm-slimming": Entry(
@@ -28,7 +28,7 @@ PENALTIES = Table(
         "l0": Entry(
             "prunus.training.gates:ExpectedL0",
             "The expected number of weights that random gates keep; the gates are trained with the weights.",
-            source="Louizos et al. 2018, equations 10 to 13 (arXiv:1712.01312)",
+            source="Louizos et al. 2018 (arXiv:1712.01312)",
             cost="a few passes over the weights and as many gates at every step; a gate a group as memory",
         ),
     },

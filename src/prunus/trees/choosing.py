@@ -71,7 +71,7 @@ class Estimate:
     def smallest_within(self, standard_errors: float) -> int:
         """The index of the highest threshold whose mean is no more than so many standard errors above the lowest.
 
-        Source: Breiman et al. 1984, section 3.4.3; 1 is their 1 SE rule, 0 takes the best tree.
+        Source: Breiman et al. 1984, section 3.4; 1 is their 1 SE rule, 0 takes the best tree.
         """
         means = self.means
         best = int(means.argmin())
@@ -94,7 +94,7 @@ def path_of(grown: Grown, scores: np.ndarray) -> np.ndarray:
 def between(path: np.ndarray) -> np.ndarray:
     """float64 (K,), a threshold that stands for each tree of a path: the geometric mean of its interval's ends.
 
-    The last, which leaves the root alone, is ∞. Source: Breiman et al. 1984, section 3.4.2.
+    The last, which leaves the root alone, is ∞. Source: Breiman et al. 1984, section 3.4.
     """
     return np.append(np.sqrt(path[:-1] * path[1:]), np.inf)
 
@@ -120,7 +120,7 @@ def cross_validated(
     Raises:
         DataError: there are fewer than two examples.
 
-    Source: Breiman et al. 1984, section 3.4.2.
+    Source: Breiman et al. 1984, section 3.4.
     """
     inputs = check_array(training[0], accept_sparse="csr", dtype=np.float32, ensure_all_finite=False)
     targets = np.asarray(training[1])

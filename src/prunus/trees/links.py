@@ -29,7 +29,7 @@ def weakest_links(nodes: Nodes, costs: np.ndarray) -> np.ndarray:
     Returns:
         float64 (n,); −∞ for leaves.
 
-    Source: Breiman et al. 1984, Classification and Regression Trees, section 3.3, theorem 3.10; time O(n log² n).
+    Source: Breiman et al. 1984, Classification and Regression Trees, section 3.3; time O(n log² n).
     """
     thresholds = np.full(len(nodes), -np.inf)
     left, right, cost = nodes.left.tolist(), nodes.right.tolist(), costs.tolist()

@@ -7,7 +7,7 @@ from prunus.lookup import Entry, Table
 _METHODS = "prunus.trees.methods"
 _BREIMAN = "Breiman et al. 1984, Classification and Regression Trees, sections 3.2 to 3.4"
 _QUINLAN = "Quinlan 1987, Simplifying decision trees"
-_SUAREZ = "Martínez-Muñoz & Suárez 2004, Aggregation ordering in bagging, section 2"
+_SUAREZ = "Martínez-Muñoz & Suárez 2004, Aggregation ordering in bagging"
 
 ESTIMATORS = Table(
     "tree model",
@@ -40,19 +40,19 @@ METHODS = Table(
             f"{_METHODS}.reduced_error:ReducedError",
             "A node becomes a leaf where the error on validation examples does not rise.",
             needs=("validation",),
-            source=f"{_QUINLAN}, section 2.2",
+            source=f"{_QUINLAN}, reduced error pruning",
             cost="one pass over the validation examples",
         ),
         "error-based": Entry(
             f"{_METHODS}.error_based:ErrorBased",
             "A node becomes a leaf where the upper confidence limit of its errors does not rise (C4.5).",
-            source="Quinlan 1993, C4.5: Programs for Machine Learning, section 4.2",
+            source="Quinlan 1993, C4.5: Programs for Machine Learning, error-based pruning",
             cost="O(n log² n) for n nodes",
         ),
         "pessimistic-error": Entry(
             f"{_METHODS}.pessimistic_error:PessimisticError",
             "A node becomes a leaf where its errors, corrected for continuity, are within one standard error (PEP).",
-            source=f"{_QUINLAN}, section 2.3",
+            source=f"{_QUINLAN}, pessimistic pruning",
             cost="O(n) for n nodes",
         ),
         "minimum-error": Entry(

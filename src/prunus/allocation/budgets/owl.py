@@ -44,7 +44,7 @@ class Owl:
         ScoreError: a weight is not that of a linear layer or convolution that is called, or its inputs are not finite.
         TargetError: see ``Request.wanted``.
 
-    Source: Yin et al. 2024, section 3.2 (arXiv:2310.05175), and ``prune_wanda_outlier`` of the authors' code.
+    Source: Yin et al. 2024 (arXiv:2310.05175), and ``prune_wanda_outlier`` of the authors' code.
     """
 
     outlier: float = 5.0

@@ -26,7 +26,7 @@ class SynFlow:
         ScoreError: the model has no flow.
         TargetError: see ``Request.wanted``.
 
-    Source: Tanaka et al. 2020, algorithm 1 (arXiv:2006.05467).
+    Source: Tanaka et al. 2020, "iterative synaptic flow pruning" (arXiv:2006.05467).
     """
 
     rounds: int = 100

@@ -26,7 +26,7 @@ BUDGETS = Table(
             "prunus.allocation.budgets.synflow:SynFlow",
             "The layers' shares that iterated synaptic flow finds.",
             needs=("batches",),
-            source="Tanaka et al. 2020, algorithm 1 (arXiv:2006.05467)",
+            source="Tanaka et al. 2020 (arXiv:2006.05467)",
             cost="100 forward and backward passes of one example",
         ),
         "sensitivity": Entry(
@@ -47,7 +47,7 @@ BUDGETS = Table(
             "prunus.allocation.budgets.owl:Owl",
             "Blocks with more outliers among the products of weight and input stay denser.",
             needs=("batches",),
-            source="Yin et al. 2024, section 3.2 (arXiv:2310.05175)",
+            source="Yin et al. 2024 (arXiv:2310.05175)",
             cost="one forward pass over the data",
         ),
     },

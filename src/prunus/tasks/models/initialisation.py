@@ -8,7 +8,7 @@ from torch import nn
 def glorot_normal(model: nn.Module) -> nn.Module:
     """Set linear and convolutional weights to N(0, 2 / (fan in + fan out)) and biases to 0, in place.
 
-    Source: Glorot & Bengio 2010, eq. 12, for the variance; Frankle & Carbin 2019, fig. 2 (arXiv:1803.03635), for
+    Source: Glorot & Bengio 2010 for the variance; Frankle & Carbin 2019, fig. 2 (arXiv:1803.03635), for
         the normal distribution.
     """
     for module in model.modules():

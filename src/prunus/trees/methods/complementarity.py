@@ -16,7 +16,7 @@ class Complementarity(OrderMethod):
     The first is the best single tree. The forest is wrong as it predicts itself, by mean probabilities, where the
     paper's bags of trees vote. Of equal trees the first is taken. For classifiers.
 
-    Source: Martínez-Muñoz & Suárez 2004, Aggregation ordering in bagging, section 2.
+    Source: Martínez-Muñoz & Suárez 2004, Aggregation ordering in bagging.
     """
 
     def order(self, votes: Votes) -> list[int]:

@@ -29,7 +29,7 @@ class ErrorBased(NodeMethod):
     Attributes:
         confidence: CF, in (0, 1); smaller prunes more.
 
-    Source: Quinlan 1993, C4.5: Programs for Machine Learning, section 4.2; the limit as its program computes it.
+    Source: Quinlan 1993, C4.5: Programs for Machine Learning; the limit as its program computes it.
     """
 
     confidence: float = 0.25

@@ -22,7 +22,7 @@ class MarginDistance(OrderMethod):
     Attributes:
         goal: p, the entry of the goal, in (0, 1).
 
-    Source: Martínez-Muñoz & Suárez 2004, Aggregation ordering in bagging, section 2; Martínez-Muñoz, Hernández-Lobato
+    Source: Martínez-Muñoz & Suárez 2004, Aggregation ordering in bagging; Martínez-Muñoz, Hernández-Lobato
     & Suárez 2009, An analysis of ensemble pruning techniques based on ordered aggregation (IEEE PAMI 31(2)).
     """
 

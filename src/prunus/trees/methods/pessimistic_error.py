@@ -24,8 +24,8 @@ class PessimisticError(NodeMethod):
     Attributes:
         standard_errors: up to this score nodes become leaves; 1 as published.
 
-    Source: Quinlan 1987, Simplifying decision trees, section 2.3 (Int. J. Man-Machine Studies 27); the names as in
-    Esposito et al. 1997, section 2.2 (IEEE PAMI 19(5)).
+    Source: Quinlan 1987, Simplifying decision trees (Int. J. Man-Machine Studies 27); the names as in Esposito et al.
+    1997 (IEEE PAMI 19(5)).
     """
 
     standard_errors: float = 1.0

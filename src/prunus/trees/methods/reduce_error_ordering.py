@@ -16,7 +16,7 @@ class ReduceErrorOrdering(OrderMethod):
     The first is the best single tree. Errors are those of the forest's own way to predict, by mean probabilities, where
     the paper's bags of trees vote; for regression the squared error. Of equal trees the first is taken.
 
-    Source: Martínez-Muñoz & Suárez 2004, Aggregation ordering in bagging, section 2; Margineantu & Dietterich 1997,
+    Source: Martínez-Muñoz & Suárez 2004, Aggregation ordering in bagging; Margineantu & Dietterich 1997,
     without backfitting; for regression Hernández-Lobato et al. 2006, Pruning in ordered regression bagging ensembles.
     """
 

@@ -21,9 +21,8 @@ class ReducedError(NodeMethod):
 
     In a forest each tree is pruned for itself.
 
-    Source: Quinlan 1987, Simplifying decision trees, section 2.2 (Int. J. Man-Machine Studies 27); that the result is
-    the smallest: Esposito et al. 1997, A comparative analysis of methods for pruning decision trees, section 2.1 (IEEE
-    PAMI 19(5)).
+    Source: Quinlan 1987, Simplifying decision trees (Int. J. Man-Machine Studies 27); that the result is the smallest:
+    Esposito et al. 1997, A comparative analysis of methods for pruning decision trees (IEEE PAMI 19(5)).
     """
 
     def scores(self, subject: Subject) -> np.ndarray:
