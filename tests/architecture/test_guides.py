@@ -27,6 +27,7 @@ from prunus.training.pruner import TechniqueOptions
 
 GUIDES = Path(__file__).parents[2] / "docs" / "guides"
 GUIDE = (GUIDES / "recipes.md").read_text(encoding="utf-8")
+LOOPS = (GUIDES / "loops.md").read_text(encoding="utf-8")
 SECTIONS = {
     "The recipe": Recipe,
     "`[task]`": TaskSettings,
@@ -51,9 +52,9 @@ NEEDED = {  # key → what else its example needs
 }
 
 
-def rows(heading):
+def rows(heading, guide=GUIDE):
     """Cells of every row of the section's last table."""
-    section = re.search(rf"^## {re.escape(heading)}\n(.*?)(?=^## |\Z)", GUIDE, re.M | re.S)[1]
+    section = re.search(rf"^## {re.escape(heading)}\n(.*?)(?=^## |\Z)", guide, re.M | re.S)[1]
     lines = [line for line in section.split("\n") if line.startswith("|")]
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[2:]]
 
@@ -111,7 +112,7 @@ def test_the_guide_names_every_metric_and_augmentation(name):
 
 def test_the_guide_lists_every_option_of_a_pruner():
     arguments = {*inspect.signature(prunus.Pruner.__init__).parameters} - {"self", "technique"}
-    listed = {name.strip("` ") for row in rows("Pruning in your own loop") for name in row[0].split(",")}
+    listed = {name.strip("` ") for row in rows("Plain PyTorch", LOOPS) for name in row[0].split(",")}
     assert listed >= arguments | TechniqueOptions.__annotations__.keys()
 
 

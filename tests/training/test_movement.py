@@ -303,13 +303,52 @@ def test_mistakes_are_refused():
         MovementPruner(model, optimizer, SOFT)
     assert not optimizer._optimizer_step_pre_hooks
     with MovementPruner(model, optimizer, SOFT, exclude=["0"]) as pruner:
-        with pytest.raises(ArgumentError, match=r"call step\(\) without a closure"):
-            optimizer.step(lambda: 0.0)
-        with pytest.raises(ArgumentError, match=r"not a movement pruner's state"):
+        with pytest.raises(ArgumentError, match=r"not a MovementPruner's state"):
             pruner.load_state_dict({"steps": 1})
         state = pruner.state_dict()
         with pytest.raises(MaskError, match=r"the state's scores do not fit"):
             pruner.load_state_dict(state | {"scores": {"2.weight": torch.zeros(1)}})
+
+
+def test_an_optimizer_that_evaluates_its_closure_several_times_is_refused():
+    model = small_model()
+    optimizer = torch.optim.LBFGS(model.parameters(), max_iter=4)
+
+    def closure():
+        optimizer.zero_grad()
+        loss = nn.functional.cross_entropy(model(torch.ones(5, 6)), torch.arange(5) % 4)
+        loss.backward()
+        return loss
+
+    refused = pytest.raises(ArgumentError, match=r"one backward pass a step, and LBFGS evaluates its closure several")
+    with MovementPruner(model, optimizer, SOFT), refused:
+        optimizer.step(closure)
+
+
+def test_a_step_with_a_closure_is_the_same_step():
+    weights = []
+    for with_closure in (False, True):
+        model = small_model()
+        optimizer = sgd(model)
+        with MovementPruner(model, optimizer, TopScores(Cubic(0.7, begin=1, end=5)), learning_rate=0.1) as pruner:
+            for number in range(8):
+                generator = torch.Generator().manual_seed(number)
+                inputs, targets = torch.randn(5, 6, generator=generator), torch.randint(4, (5,), generator=generator)
+
+                def closure(model=model, optimizer=optimizer, inputs=inputs, targets=targets):
+                    optimizer.zero_grad()
+                    loss = nn.functional.cross_entropy(model(inputs), targets)
+                    loss.backward()
+                    return loss
+
+                if with_closure:
+                    optimizer.step(closure)
+                else:
+                    closure()
+                    optimizer.step()
+                pruner.step()
+        weights.append([parameter.detach().clone() for parameter in model.parameters()])
+    assert all(torch.equal(first, second) for first, second in zip(*weights, strict=True))
 
 
 def test_errors_at_a_step_leave_the_masks_as_they_were():

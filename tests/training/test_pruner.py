@@ -97,9 +97,9 @@ def test_a_state_that_does_not_fit_is_refused_and_changes_nothing():
     model = small_model()
     with Pruner(model, sgd(model), OneShot(0.5)) as pruner:
         before, state = pruner.masks, pruner.state_dict()
-        with pytest.raises(ArgumentError, match=r"not a pruner's state: it has the keys"):
+        with pytest.raises(ArgumentError, match=r"not a Pruner's state: it has the keys"):
             pruner.load_state_dict({"steps": 3})
-        with pytest.raises(MaskError, match=r"the state's masks cover \['0.weight'\], this pruner prunes"):
+        with pytest.raises(MaskError, match=r"the state's masks cover \['0.weight'\], in scope are"):
             pruner.load_state_dict(state | {"masks": {"0.weight": before["0.weight"]}})
         with pytest.raises(MaskError, match=r"has shape"):
             pruner.load_state_dict(state | {"masks": {name: mask.T for name, mask in before.items()}})

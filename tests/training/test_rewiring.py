@@ -213,9 +213,9 @@ def test_a_saved_state_does_not_follow_the_rewirer_and_a_foreign_one_is_refused(
         assert Masks(state["masks"]) == Masks(saved["masks"])
         assert torch.equal(state["generator"], saved["generator"])
         before = rewirer.masks
-        with pytest.raises(ArgumentError, match=r"not a rewirer's state: it has the keys"):
+        with pytest.raises(ArgumentError, match=r"not a Rewirer's state: it has the keys"):
             rewirer.load_state_dict({"steps": 3})
-        with pytest.raises(MaskError, match=r"the state's masks cover \['0.weight'\], this rewirer's"):
+        with pytest.raises(MaskError, match=r"the state's masks cover \['0.weight'\], in scope are"):
             rewirer.load_state_dict(state | {"masks": {"0.weight": before["0.weight"]}})
         with pytest.raises(MaskError, match=r"has shape"):
             rewirer.load_state_dict(state | {"masks": {name: mask.T for name, mask in before.items()}})

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from torch import nn
 from torch.nn.parameter import UninitializedParameter
 from torch.nn.utils.parametrize import is_parametrized
+from torch.optim.swa_utils import AveragedModel
 
 from prunus.errors import ScopeError
 from prunus.lookup import unknown_name
@@ -21,6 +22,8 @@ PRUNABLE_MODULES: tuple[type[nn.Module], ...] = (
     nn.RNNCellBase,
     nn.MultiheadAttention,
 )
+
+WRAPPED = ("_orig_mod", "_original_module")  # what torch.compile and Lightning Fabric call the module inside theirs
 
 
 @dataclass(frozen=True)
@@ -91,11 +94,11 @@ class Scope:
 
 
 def unwrapped(model: nn.Module) -> nn.Module:
-    """The user's own module inside ``torch.compile`` and the data-parallel wrappers."""
-    if isinstance(model, nn.parallel.DistributedDataParallel | nn.DataParallel):
+    """The user's own module inside ``torch.compile``, data-parallel wrappers, averages, and Fabric's wrapper."""
+    if isinstance(model, nn.parallel.DistributedDataParallel | nn.DataParallel | AveragedModel):
         return unwrapped(model.module)
-    inner = getattr(model, "_orig_mod", None)
-    return unwrapped(inner) if isinstance(inner, nn.Module) else model
+    inner = next((model._modules[name] for name in WRAPPED if name in model._modules), None)
+    return model if inner is None else unwrapped(inner)
 
 
 def canonical_parameters(model: nn.Module) -> dict[str, nn.Parameter]:

@@ -8,9 +8,9 @@ from typing import Any, final
 
 import torch
 from torch import Tensor, nn
-from torch.nn.parallel import DistributedDataParallel
 
 from prunus.masks.masks import Masks
+from prunus.training.replicas import Group
 
 
 @final
@@ -41,20 +41,20 @@ class DenseGradients:
         self._masks = masks
         self._found, self._read = {}, {}
 
-    def take(self, model: nn.Module) -> dict[str, Tensor]:
+    def take(self, replicas: Group | None = None) -> dict[str, Tensor]:
         """Name → the sum of the gradients of all backward passes since ``listen()``; zero where none came.
 
         Args:
-            model: in DistributedDataParallel, the sum is over all processes, so that all of them have the same.
+            replicas: processes over which it is summed up, so that all of them have the same; see ``replica_group``.
         """
         found = {
             name: self._found.get(name, torch.zeros_like(parameter, requires_grad=False))
             for name, parameter in self._parameters.items()
         }
         self._masks, self._found, self._read = None, {}, {}
-        if isinstance(model, DistributedDataParallel):
+        if replicas is not None:
             for gradient in found.values():
-                torch.distributed.all_reduce(gradient, group=model.process_group)
+                torch.distributed.all_reduce(gradient, group=replicas)
         return found
 
     def close(self) -> None:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sized
 from dataclasses import dataclass
-from types import TracebackType
-from typing import Any, Protocol, Self, Unpack, final
+from typing import Any, Protocol, Unpack, final
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +17,8 @@ from prunus.errors import ArgumentError, MaskError, ScopeError, TrainingError
 from prunus.masks.holding import stepping_optimizer
 from prunus.masks.masks import Masks
 from prunus.schedules.base import Schedule
+from prunus.training.before_update import before_update
+from prunus.training.loop_pruner import LoopPruner
 from prunus.training.options import ScopeOptions
 
 
@@ -101,7 +102,7 @@ class ScoreThreshold:
 
 
 @final
-class MovementPruner:
+class MovementPruner(LoopPruner[Masks]):
     """Learns a score for every weight while your own loop trains the network with W ⊙ M(S).
 
     The scores S and the values of removed weights lie outside the model, which keeps its class and its state-dict
@@ -110,11 +111,11 @@ class MovementPruner:
     back with their value when their score rises.
 
     Call ``step()`` after every ``optimizer.step()``. Training is then exactly that of the paper's masked layers, for
-    every optimizer that takes no closure: the forward pass runs on W ⊙ M(S); W has the gradient ∂L/∂W' ⊙ M, so
-    removed weights get none, but coast by momentum and decay as W's do there; and S makes its own step of plain
-    gradient descent along ∂L/∂W' ⊙ W, the straight-through estimate, and the rule's penalty. Until the optimizer
-    steps, ``parameter.grad`` is the dense ∂L/∂W': several backward passes add up, and clipping by norm counts removed
-    weights and scales the scores' gradients too.
+    every optimizer that evaluates the loss once a step: the forward pass runs on W ⊙ M(S); W has the gradient
+    ∂L/∂W' ⊙ M, so removed weights get none, but coast by momentum and decay as W's do there; and S makes its own step
+    of plain gradient descent along ∂L/∂W' ⊙ W, the straight-through estimate, and the rule's penalty. Until the
+    optimizer steps, ``parameter.grad`` is the dense ∂L/∂W': several backward passes add up, and clipping by norm
+    counts removed weights and scales the scores' gradients too.
 
     Args:
         model: any module.
@@ -122,6 +123,7 @@ class MovementPruner:
         rule: ``TopScores`` or ``ScoreThreshold``.
         learning_rate: of the scores. The authors' code trains them with AdamW: its rates mean something else.
         protect: keep at least the best weight of every tensor.
+        state: of a checkpoint.
         scope: include, exclude, types; see ``Technique``.
 
     Raises:
@@ -138,24 +140,27 @@ class MovementPruner:
         *,
         learning_rate: float = 1e-2,
         protect: bool = True,
+        state: Mapping[str, Any] | None = None,
         **scope: Unpack[ScopeOptions],
     ) -> None:
         if not 0 < learning_rate < float("inf"):
             raise ArgumentError(f"learning_rate must be above 0, got {learning_rate}")
+        super().__init__(optimizer)
         optimizer = stepping_optimizer(optimizer)
         self.rule, self.learning_rate = rule, learning_rate
         self._protect = protect
         self._parameters = Technique(**scope).parameters(model)
         _require_trained(self._parameters, optimizer)
-        self._steps = 0
         self._whole = {name: parameter.detach().clone() for name, parameter in self._parameters.items()}
         self._scores = {
             name: torch.zeros_like(weight, dtype=torch.promote_types(weight.dtype, torch.float32))
             for name, weight in self._whole.items()
         }
         self._masks = Masks.dense(self._parameters)
+        if state is not None:
+            self.load_state_dict(state)
         self._handles = [
-            optimizer.register_step_pre_hook(self._before_step),
+            before_update(optimizer, self._before_update),
             optimizer.register_step_post_hook(self._after_step),
         ]
 
@@ -168,28 +173,6 @@ class MovementPruner:
     def scores(self) -> dict[str, Tensor]:
         """Name → learnt scores, float32 at least."""
         return self._scores
-
-    @property
-    def steps(self) -> int:
-        """Training steps done."""
-        return self._steps
-
-    def step(self) -> Masks:
-        """Count one training step and decide anew what takes part.
-
-        Raises:
-            TrainingError: a score is no longer a number; the masks are as before.
-            TargetError: the scheduled sparsity cannot be met.
-        """
-        self._steps += 1
-        broken = [name for name, scores in self._scores.items() if not bool(scores.isfinite().all())]
-        if broken:
-            raise TrainingError(
-                f"the scores of {', '.join(broken)} are no longer finite: lower learning_rate (now "
-                f"{self.learning_rate:g}) or clip gradients"
-            )
-        self._mask(self.rule.masks(self._scores, self._steps, self._protect))
-        return self._masks
 
     def state_dict(self) -> dict[str, Any]:
         """What a checkpoint between two steps needs to go on; twice the weights in scope, and their masks."""
@@ -208,10 +191,9 @@ class MovementPruner:
             ArgumentError: not a movement pruner's state.
             MaskError: it does not fit the model.
         """
-        if state.keys() != {"steps", "scores", "weights", "masks"}:
-            raise ArgumentError(f"not a movement pruner's state: it has the keys {sorted(state)}")
+        masks = self._masks_in(state, {"steps", "scores", "weights", "masks"}, self._parameters)
         shapes = {name: parameter.shape for name, parameter in self._parameters.items()}
-        for part in ("scores", "weights", "masks"):
+        for part in ("scores", "weights"):
             if {name: tensor.shape for name, tensor in state[part].items()} != shapes:
                 raise MaskError(f"the state's {part} do not fit the parameters in scope, {sorted(shapes)}")
         for name, parameter in self._parameters.items():
@@ -219,7 +201,7 @@ class MovementPruner:
             self._whole[name].copy_(state["weights"][name])
             parameter.copy_(state["weights"][name])
         self._steps = int(state["steps"])
-        self._mask(Masks(state["masks"]).to(next(iter(self._whole.values())).device))
+        self._mask(masks.to(next(iter(self._whole.values())).device))
 
     def close(self) -> None:
         """Leave the model as it is, with its removed weights at 0.0."""
@@ -227,13 +209,21 @@ class MovementPruner:
             handle.remove()
         self._handles = []
 
-    def __enter__(self) -> Self:
-        return self
+    def _advance(self) -> Masks:
+        """Decide anew what takes part.
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
+        Raises:
+            TrainingError: a score is no longer a number; the masks are as before.
+            TargetError: the scheduled sparsity cannot be met.
+        """
+        broken = [name for name, scores in self._scores.items() if not bool(scores.isfinite().all())]
+        if broken:
+            raise TrainingError(
+                f"the scores of {', '.join(broken)} are no longer finite: lower learning_rate (now "
+                f"{self.learning_rate:g}) or clip gradients"
+            )
+        self._mask(self.rule.masks(self._scores, self._steps, self._protect))
+        return self._masks
 
     @torch.no_grad()
     def _mask(self, masks: Masks) -> None:
@@ -244,9 +234,12 @@ class MovementPruner:
         self._masks = masks
 
     @torch.no_grad()
-    def _before_step(self, optimizer: Optimizer, args: Sized, kwargs: Sized) -> None:
-        if len(args) != 1 or kwargs:
-            raise ArgumentError("movement pruning needs the gradients before the step: call step() without a closure")
+    def _before_update(self, optimizer: Optimizer, first: bool) -> None:
+        if not first:
+            raise ArgumentError(
+                f"movement pruning needs one backward pass a step, and {type(optimizer).__name__} evaluates its "
+                "closure several times: choose another optimizer"
+            )
         scale = _scale(optimizer)
         for name, parameter in self._parameters.items():
             mask, scores = self._masks[name], self._scores[name]

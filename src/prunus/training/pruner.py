@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sized
-from types import TracebackType
-from typing import Any, Self, Unpack, final
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Unpack, final
 
 import torch
 from torch import Tensor, nn
@@ -14,19 +13,24 @@ from prunus.allocation.allocate import Allocation
 from prunus.allocation.technique import Technique, TechniqueOptions
 from prunus.criteria.scoring import Criterion
 from prunus.criteria.subject import Subject
-from prunus.errors import ArgumentError, MaskError
 from prunus.lookup import own_code
 from prunus.masks.holding import Holding, stepping_optimizer
 from prunus.masks.masks import Masks
 from prunus.schedules.base import Schedule
+from prunus.training.before_update import before_update
+from prunus.training.loop_pruner import LoopPruner
+from prunus.training.replicas import agreed, replica_group
 
 
 @final
-class Pruner:
+class Pruner(LoopPruner[Allocation]):
     """Prunes a model by a schedule while your own loop trains it, and holds what is pruned at 0.0.
 
     Call ``step()`` after every ``optimizer.step()``. When training is over, ``close()`` (or leave the ``with``
     block): the weights stay as they are, and nothing holds them any longer.
+
+    Where several processes train replicas of the model, as in DistributedDataParallel, the first decides for all: its
+    batches are those that count.
 
     A criterion with a method ``observe(subject)`` is shown every step right before the optimizer makes it, when the
     gradients lie in ``parameter.grad``, those of removed weights cleared. If it has ``state_dict()`` and
@@ -40,12 +44,14 @@ class Pruner:
         batches: (inputs, targets) pairs, for criteria that need data.
         loss: (outputs, targets) → mean loss, for criteria that need it.
         seed: of the criterion's random generator.
+        state: of a checkpoint whose weights are loaded already; nothing is pruned until the schedule is due next.
+        replicas: False where the other processes of ``torch.distributed`` train models of their own.
         technique: scope, pattern, aggregate, budget, settings, rounds, control, include, exclude, types, protect; see
             ``Technique``.
 
     Raises:
         ScopeError: nothing is in scope.
-        MaskError: the optimizer updates none of the parameters in scope.
+        MaskError: the optimizer updates none of the parameters in scope, or the state's masks are of others.
     """
 
     def __init__(
@@ -58,11 +64,14 @@ class Pruner:
         batches: Iterable[tuple[Tensor, Tensor]] | None = None,
         loss: Callable[[Tensor, Tensor], Tensor] = cross_entropy,
         seed: int = 0,
+        state: Mapping[str, Any] | None = None,
+        replicas: bool = True,
         **technique: Unpack[TechniqueOptions],
     ) -> None:
         chosen = Technique(criterion, **technique)
         generator = torch.Generator().manual_seed(seed)
-        self._begin(Subject(model, chosen.parameters(model), batches, loss, generator), optimizer, schedule, chosen)
+        subject = Subject(model, chosen.parameters(model), batches, loss, generator)
+        self._begin(subject, optimizer, schedule, chosen, state, replicas)
 
     @classmethod
     def of(cls, subject: Subject, optimizer: torch.optim.Optimizer, schedule: Schedule, technique: Technique) -> Pruner:
@@ -72,20 +81,30 @@ class Pruner:
         return pruner
 
     def _begin(
-        self, subject: Subject, optimizer: torch.optim.Optimizer, schedule: Schedule, technique: Technique
+        self,
+        subject: Subject,
+        optimizer: torch.optim.Optimizer,
+        schedule: Schedule,
+        technique: Technique,
+        state: Mapping[str, Any] | None = None,
+        replicas: bool = True,
     ) -> None:
+        super().__init__(optimizer)
         self.schedule, self.technique = schedule, technique
         self._subject = subject
         self._criterion: Any = technique.resolve()
         self._holding = Holding(Masks.dense(subject.parameters), subject.model, optimizer)
-        self._steps = 0
+        self._replicas = replica_group(subject.model, replicas)
         self._last: Allocation | None = None
         self._handles: list[Any] = []
         if hasattr(self._criterion, "observe"):
-            self._handles.append(stepping_optimizer(optimizer).register_step_pre_hook(self._observe))
+            self._handles.append(before_update(stepping_optimizer(optimizer), self._observe))
         self._holding.__enter__()
         try:
-            self._prune_when_due()
+            if state is None:
+                self._advance()
+            else:
+                self.load_state_dict(state)
         except BaseException:
             self.close()
             raise
@@ -100,24 +119,6 @@ class Pruner:
         """What stays now."""
         return self._holding.masks
 
-    @property
-    def steps(self) -> int:
-        """Training steps done."""
-        return self._steps
-
-    def step(self) -> Allocation | None:
-        """Count one training step and, when the schedule is due, prune.
-
-        Returns:
-            the new masks and what was done to get them; None where nothing was due.
-
-        Raises:
-            ScoreError: the scores cannot be ranked; the masks are as before.
-            TargetError: the scheduled sparsity cannot be met.
-        """
-        self._steps += 1
-        return self._prune_when_due()
-
     def state_dict(self) -> dict[str, Any]:
         """What a checkpoint needs to go on in the middle of the schedule."""
         state = {"steps": self._steps, "masks": dict(self.masks), "generator": self._subject.generator.get_state()}
@@ -127,18 +128,14 @@ class Pruner:
         """Go on from a checkpoint.
 
         The model's weights and the optimizer's state are loaded by you, after the pruner is made: a schedule that is
-        due at step 0 has pruned by then.
+        due at step 0 has pruned by then. Where they are loaded before, make the pruner with ``state``.
 
         Raises:
             ArgumentError: not a pruner's state.
             MaskError: its masks do not fit the model.
         """
         keys = {"steps", "masks", "generator"} | ({"criterion"} if self._gathers else set())
-        if state.keys() != keys:
-            raise ArgumentError(f"not a pruner's state: it has the keys {sorted(state)}, this pruner's {sorted(keys)}")
-        masks = Masks(state["masks"])
-        if masks.keys() != self.masks.keys():
-            raise MaskError(f"the state's masks cover {sorted(masks)}, this pruner prunes {sorted(self.masks)}")
+        masks = self._masks_in(state, keys, self._subject.parameters)
         self._holding.replace(masks)
         self._steps = int(state["steps"])
         self._subject.generator.set_state(state["generator"])
@@ -152,30 +149,26 @@ class Pruner:
         self._handles = []
         self._holding.__exit__(None, None, None)
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
     @property
     def _gathers(self) -> bool:
         """Whether the criterion has a state."""
         return hasattr(self._criterion, "state_dict") and hasattr(self._criterion, "load_state_dict")
 
-    def _observe(self, optimizer: torch.optim.Optimizer, args: Sized, kwargs: Sized) -> None:
-        if float(getattr(optimizer, "found_inf", None) or 0):
+    def _observe(self, optimizer: torch.optim.Optimizer, first: bool) -> None:
+        if not first or float(getattr(optimizer, "found_inf", None) or 0):
             return  # a GradScaler tells a fused optimizer so that it will not step
         with own_code(self.technique.criterion if isinstance(self.technique.criterion, str) else ""):
             self._criterion.observe(self._subject)
 
-    def _prune_when_due(self) -> Allocation | None:
+    def _advance(self) -> Allocation | None:
         if not self.schedule.due(self._steps):
             return None
         sparsity = self.schedule.sparsity(self._steps)
-        allocation = self.technique.allocate(self._subject, sparsity, self.masks, self._criterion)
+
+        def choose() -> Allocation:
+            return self.technique.allocate(self._subject, sparsity, self.masks, self._criterion)
+
+        allocation = agreed(choose, self._subject.parameters, self._replicas)
         allocation.apply(self._subject.model)  # some criteria make up for what they remove
         self._holding.replace(allocation.masks)
         self._last = allocation

@@ -3,26 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from types import TracebackType
-from typing import Any, Self, Unpack, final
+from typing import Any, Unpack, final
 
 import torch
 from torch import Tensor, nn
 
+from prunus.allocation.allocate import Allocation
 from prunus.allocation.technique import Technique
 from prunus.criteria.subject import Subject
-from prunus.errors import ArgumentError, MaskError, ScoreError
+from prunus.errors import ScoreError
 from prunus.lookup import require_name
 from prunus.masks.holding import Holding
 from prunus.masks.masks import Masks
 from prunus.training.connections import survivors, with_grown
 from prunus.training.dense_gradients import DenseGradients
+from prunus.training.loop_pruner import LoopPruner
 from prunus.training.options import ScopeOptions
+from prunus.training.replicas import replica_group
 from prunus.training.updates import DROPS, GROWTHS, Updates
+
+_STATE = {"steps", "masks", "generator"}
 
 
 @final
-class Rewirer:
+class Rewirer(LoopPruner[Masks]):
     """Trains a network that is sparse from the start and moves its connections while your own loop trains it.
 
     Connections are first drawn at random, so many in each layer as the budget says. At every update a fraction of
@@ -36,9 +40,9 @@ class Rewirer:
     Call ``step()`` after every ``optimizer.step()``. Algorithm 1 of RigL rewires instead of taking the optimizer's
     step; to have exactly this, write ``if not rewirer.due: optimizer.step()``. Otherwise the optimizer steps first,
     and the gradient by which connections grow is the one of that step. It is taken over all backward passes since the
-    last ``step()``, by every process of DistributedDataParallel together, before anything scales or clips it. Where
-    it is not finite, as in a step that a GradScaler skips, this update is left out; a tensor that no gradient reaches
-    stays as it is, and so does one that is frozen.
+    last ``step()``, by all processes that train replicas of the model together, before anything scales or clips it.
+    Where it is not finite, as in a step that a GradScaler skips, this update is left out; a tensor that no gradient
+    reaches stays as it is, and so does one that is frozen.
 
     A connection that is dropped may grow again in the same update, as in both papers. RigL then leaves it as it was,
     SET starts it from 0.0; both as in their authors' code.
@@ -52,14 +56,16 @@ class Rewirer:
         drop: which connections go, one of ``DROPS``.
         budget: how sparse each tensor is, a name of ``BUDGETS`` or ``"package.module:name"``.
         protect: leave every tensor at least one connection.
-        seed: of all that is drawn.
+        seed: of all that is drawn, the same in all processes.
+        state: of a checkpoint whose weights are loaded already: its connections are used, and none are drawn.
+        replicas: False where the other processes of ``torch.distributed`` train models of their own.
         scope: include, exclude, types; see ``Technique``.
 
     Raises:
         ArgumentError: a name is unknown, or the sparsity out of bounds.
         ScopeError: nothing is in scope.
         TargetError: the sparsity cannot be met.
-        MaskError: the optimizer updates none of the parameters in scope.
+        MaskError: the optimizer updates none of the parameters in scope, or the state's masks are of others.
 
     Source: Evci et al. 2020, section 3 and algorithm 1 (arXiv:1911.11134); Mocanu et al. 2018, sparse evolutionary
         training (arXiv:1707.04780).
@@ -77,21 +83,30 @@ class Rewirer:
         budget: str = "erk",
         protect: bool = True,
         seed: int = 0,
+        state: Mapping[str, Any] | None = None,
+        replicas: bool = True,
         **scope: Unpack[ScopeOptions],
     ) -> None:
+        super().__init__(optimizer)
         require_name("way to grow", grow, GROWTHS)
         require_name("way to drop", drop, DROPS)
         technique = Technique("random", budget=budget, protect=protect, **scope)
-        self._model, self._parameters = model, technique.parameters(model)
+        self._parameters = technique.parameters(model)
         self._generator = torch.Generator().manual_seed(seed)
         self.updates, self.grow, self.drop = updates, grow, drop
-        subject = Subject(model, self._parameters, generator=self._generator)
-        self.initial = technique.allocate(subject, sparsity)
+        if state is None:
+            subject = Subject(model, self._parameters, generator=self._generator)
+            self.initial = technique.allocate(subject, sparsity)
+        else:
+            masks = self._masks_in(state, _STATE, self._parameters)
+            self.initial = Allocation(masks, sparsity, ())
         self._holding = Holding(self.initial.masks, model, optimizer)
         self._gradients = DenseGradients(self._parameters if grow == "gradient" else {})
-        self._steps = 0
+        self._replicas = replica_group(model, replicas)
         self._holding.__enter__()
         self._listen_when_due()
+        if state is not None:
+            self.load_state_dict(state)
 
     @property
     def masks(self) -> Masks:
@@ -99,29 +114,9 @@ class Rewirer:
         return self._holding.masks
 
     @property
-    def steps(self) -> int:
-        """Training steps done."""
-        return self._steps
-
-    @property
     def due(self) -> bool:
         """Whether the next ``step()`` rewires."""
         return self.updates.due(self._steps + 1)
-
-    def step(self) -> Masks | None:
-        """Count one training step and, when an update is due, rewire.
-
-        Returns:
-            the new masks; None where nothing was due or the gradient was not finite.
-
-        Raises:
-            ScoreError: no gradient came to any parameter, or a weight is not finite; the masks are as before.
-        """
-        self._steps += 1
-        try:
-            return self._rewire() if self.updates.due(self._steps) else None
-        finally:
-            self._listen_when_due()
 
     def state_dict(self) -> dict[str, Any]:
         """What a checkpoint between two steps needs to go on."""
@@ -131,17 +126,13 @@ class Rewirer:
         """Go on from a checkpoint.
 
         The model's weights and the optimizer's state are loaded by you, after the rewirer is made, which draws
-        connections of its own.
+        connections of its own. Where they are loaded before, make the rewirer with ``state``.
 
         Raises:
             ArgumentError: not a rewirer's state.
             MaskError: its masks do not fit the model.
         """
-        if state.keys() != {"steps", "masks", "generator"}:
-            raise ArgumentError(f"not a rewirer's state: it has the keys {sorted(state)}")
-        masks = Masks(state["masks"])
-        if masks.keys() != self.masks.keys():
-            raise MaskError(f"the state's masks cover {sorted(masks)}, this rewirer's {sorted(self.masks)}")
+        masks = self._masks_in(state, _STATE, self._parameters)
         self._holding.replace(masks)
         self._steps = int(state["steps"])
         self._generator.set_state(state["generator"])
@@ -152,13 +143,16 @@ class Rewirer:
         self._gradients.close()
         self._holding.__exit__(None, None, None)
 
-    def __enter__(self) -> Self:
-        return self
+    def _advance(self) -> Masks | None:
+        """Rewire when an update is due.
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
+        Raises:
+            ScoreError: no gradient came to any parameter, or a weight is not finite; the masks are as before.
+        """
+        try:
+            return self._rewire() if self.updates.due(self._steps) else None
+        finally:
+            self._listen_when_due()
 
     def _listen_when_due(self) -> None:
         if self.due:
@@ -190,7 +184,7 @@ class Rewirer:
                 for name, parameter in self._parameters.items()
                 if parameter.requires_grad
             }
-        scores = {name: gradient.abs() for name, gradient in self._gradients.take(self._model).items()}
+        scores = {name: gradient.abs() for name, gradient in self._gradients.take(self._replicas).items()}
         if not all(bool(score.isfinite().all()) for score in scores.values()):
             return None
         reached = {name: score for name, score in scores.items() if bool(score.any())}

@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+import torch
+from torch import nn
+from torch.nn.functional import cross_entropy
+
+
+def small_network():
+    generator = torch.Generator().manual_seed(9)
+    model = nn.Sequential(nn.Linear(6, 10), nn.Tanh(), nn.Linear(10, 4))
+    with torch.no_grad():
+        for weight in model.parameters():
+            weight.copy_(torch.randn(weight.shape, generator=generator) * 0.4)
+    return model
+
+
+def examples(count=60, seed=3):
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(count, 6, generator=generator), torch.randint(4, (count,), generator=generator)
+
+
+def adam(model):
+    return torch.optim.Adam(model.parameters(), 0.01)
+
+
+def train_by_hand(model, make, steps, *, batch=5, accumulate=1, optimizer=None, average=None):
+    """The reference: the same batches in a plain loop; what the library does must be bit for bit this."""
+    optimizer = optimizer or adam(model)
+    inputs, targets = examples()
+    batches = list(zip(inputs.split(batch), targets.split(batch), strict=True))
+    with make(model, optimizer) as pruner:
+        if average is not None:
+            pruner.mask_also(average)
+        for step in range(steps):
+            optimizer.zero_grad()
+            for number in range(step * accumulate, (step + 1) * accumulate):
+                (cross_entropy(model(batches[number % 12][0]), batches[number % 12][1]) / accumulate).backward()
+            optimizer.step()
+            if average is not None:
+                average.update_parameters(model)
+            pruner.step()
+    return pruner
+
+
+def same(first, second):
+    return all(torch.equal(ours, theirs) for ours, theirs in zip(first.parameters(), second.parameters(), strict=True))
+
+
+def removed_are_zero(model, masks):
+    parameters = dict(model.named_parameters())
+    return all(bool((parameters[name][~mask] == 0).all()) for name, mask in masks.items()) and masks.removed > 0
+
+
+@pytest.fixture
+def processes(tmp_path):
+    """Run a script in two processes that find one another; what each wrote, word by word."""
+
+    def run(script):
+        file = tmp_path / "script.py"
+        file.write_text(script)
+        command = [sys.executable, "-W", "ignore", "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+        done = subprocess.run(
+            [*command, f"--log-dir={tmp_path / 'logs'}", "--redirects=1", str(file), str(tmp_path)],
+            capture_output=True,
+            text=True,
+            timeout=240,
+        )
+        assert done.returncode == 0, done.stderr[-3000:]
+        said = [path.read_text().split() for path in sorted((tmp_path / "logs").rglob("stdout.log"))]
+        assert len(said) == 2
+        return said
+
+    return run
