@@ -48,6 +48,8 @@ IMAGES = {"data": "cifar10", "model": "conv-2"}
 NEEDED = {  # key → what else its example needs
     "momentum": {"optimizer": "sgd"},
     "nesterov": {"optimizer": "sgd", "momentum": 0.9},
+    "milestones": {"decay": "steps"},
+    "factor": {"decay": "steps"},
     "rewind_step": {"retrain": "rewind"},
 }
 

@@ -160,6 +160,10 @@ def test_unknown_keys_of_a_seed_are_named(tmp_path):
         ("epochs = 2", "learning_rate = nan", "10: training.learning_rate: learning_rate must be above 0, got nan"),
         ("epochs = 2", "weight_decay = inf", "10: training.weight_decay: must be finite, got inf"),
         ("epochs = 2", "milestones = [0.5, nan]", "10: training.milestones: "),
+        ("epochs = 2", "milestones = [0.5]", "10: training.milestones: milestones goes with decay = 'steps': 'constant' "
+         "has none, got (0.5,)"),
+        ("epochs = 2", "decay = 'cosine'\nfactor = 0.5", "11: training.factor: factor goes with decay = 'steps': "
+         "'cosine' has none, got 0.5"),
         ("epochs = 2", "nesterov = true", "10: training.nesterov: nesterov needs optimizer = 'sgd' and momentum"),
         ("epochs = 2", "nesterov = 'maybe'", "10: training.nesterov: must be true or false, got 'maybe'"),
         ('optimizer = "sgd"', 'optimizer = "adan"', "11: training.optimizer: must be 'adam', 'adamw', 'sgd' or "

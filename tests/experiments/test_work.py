@@ -215,4 +215,5 @@ def test_a_plan_states_what_differs_from_its_defaults():
     assert stated_plan(Plan()) == {}
     for field in dataclasses.fields(Plan):
         assert stated_plan(Plan(**{field.name: field.default})) == {}
-    assert stated_plan(Plan(epochs=3, milestones=(0.5,))) == {"epochs": 3, "milestones": (0.5,)}
+    changed = {"epochs": 3, "decay": "steps", "milestones": (0.5,)}
+    assert stated_plan(Plan(**changed)) == changed

@@ -70,6 +70,20 @@ def test_an_unknown_optimizer_or_decay_is_refused_with_the_nearest():
         Plan(decay="cosin")
 
 
+@pytest.mark.parametrize("decay", ["constant", "cosine", "linear"])
+@pytest.mark.parametrize(("name", "value", "default"), [("milestones", (0.5,), (0.5, 0.75)), ("factor", 0.2, 0.1)])
+def test_what_only_steps_look_at_is_refused_where_it_would_be_ignored(decay, name, value, default):
+    with pytest.raises(ArgumentError, match=rf"{name} goes with decay = 'steps': '{decay}' has none, got"):
+        Plan(decay=decay, **{name: value})
+    assert Plan(decay=decay, **{name: default}) == Plan(decay=decay)
+    assert Plan(decay="steps", **{name: value}) != Plan(decay="steps")
+
+
+def test_a_constant_plan_keeps_all_but_how_the_rate_changes():
+    plan = Plan(optimizer="sgd", momentum=0.9, decay="steps", milestones=(0.5,), factor=0.2, warmup_steps=3)
+    assert plan.constant(4, 0.01) == Plan(epochs=4, learning_rate=0.01, optimizer="sgd", momentum=0.9)
+
+
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_momentum_is_refused_where_the_optimizer_would_ignore_it(optimizer):
     plain = make_optimizer(Plan(optimizer=optimizer), nn.Linear(2, 2))

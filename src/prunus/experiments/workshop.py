@@ -6,7 +6,7 @@ import functools
 import hashlib
 import json
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -73,8 +73,7 @@ class Workshop:
         """Trains on at the last learning rate of the plan, or at the technique's own."""
         total = len(self.trainer().batches) * self.plan.epochs
         rate = technique.learning_rate or self.plan.rate(total - 1, total)
-        epochs = technique.epochs or self.plan.epochs
-        return self.trainer(replace(self.plan, epochs=epochs, learning_rate=rate, decay="constant", warmup_steps=0))
+        return self.trainer(self.plan.constant(technique.epochs or self.plan.epochs, rate))
 
     def calibration(self, examples: int, seed: int) -> list[tuple[Tensor, Tensor]]:
         """Batches of training examples for criteria with data, drawn from the seed."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal, get_args
 
 from prunus.errors import ArgumentError
@@ -62,6 +62,11 @@ class Plan:
             raise ArgumentError(f"clip_norm must be above 0, got {self.clip_norm}")
         if not all(0 < milestone < 1 for milestone in self.milestones):
             raise ArgumentError(f"milestones are fractions of all steps, in (0, 1), got {list(self.milestones)}")
+        for name in ("milestones", "factor"):
+            if self.decay != "steps" and getattr(self, name) != getattr(Plan, name):
+                raise ArgumentError(
+                    f"{name} goes with decay = 'steps': {self.decay!r} has none, got {getattr(self, name)}"
+                )
         if self.momentum and self.optimizer not in WITH_MOMENTUM:
             allowed = " or ".join(map(repr, WITH_MOMENTUM))
             raise ArgumentError(
@@ -69,6 +74,11 @@ class Plan:
             )
         if self.nesterov and not (self.optimizer == "sgd" and self.momentum > 0):
             raise ArgumentError("nesterov needs optimizer = 'sgd' and momentum above 0")
+
+    def constant(self, epochs: int, learning_rate: float) -> Plan:
+        """The same plan with other epochs, all of them at one learning rate."""
+        unused = {name: getattr(Plan, name) for name in ("decay", "milestones", "factor", "warmup_steps")}
+        return replace(self, epochs=epochs, learning_rate=learning_rate, **unused)
 
     def rate(self, step: int, total: int) -> float:
         """Learning rate of step ``step`` (from 0) of ``total``."""
