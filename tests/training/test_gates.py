@@ -140,6 +140,30 @@ def test_in_evaluation_the_model_runs_on_its_weights_times_the_gates_without_cha
     assert 0 < masks.removed < masks.total or pattern == "layer"
 
 
+@pytest.mark.parametrize(("pattern", "left"), [("weight", 1), ("channel", 9), ("layer", 0)])
+def test_where_all_gates_are_closed_the_likeliest_can_be_protected(pattern, left):
+    model = nn.Sequential(nn.Conv2d(1, 4, 3), nn.Flatten(), nn.Linear(36, 2))
+    before = copy.deepcopy(model)
+    gated = GatedModel(model, pattern, include=["0"])
+    with torch.no_grad():
+        gated.log_alpha[0].fill_(-9)
+        gated.log_alpha[0][-1] += 1
+    assert gated.masks.kept == 0
+    masks = gated.prune(protect=True)
+    assert masks.kept == left
+    assert torch.equal(model[0].weight[masks["0.weight"]], before[0].weight[masks["0.weight"]])
+    assert masks["0.weight"].view(-1)[36 - left :].all()
+    assert not model[0].weight[~masks["0.weight"]].any()
+
+
+def test_protection_changes_nothing_where_a_gate_is_open():
+    gated, other = spread_gates(small_model()), spread_gates(small_model())
+    expected = gated.masks
+    assert 0 < expected.removed < expected.total
+    assert gated.prune(protect=True) == other.prune() == expected
+    assert all(torch.equal(gated.model.state_dict()[name], other.model.state_dict()[name]) for name in expected)
+
+
 def test_the_model_itself_stays_as_it_is():
     model = small_model()
     before = copy.deepcopy(model.state_dict())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Unpack
 
@@ -94,7 +94,8 @@ class GatedModel(nn.Module):
         parameters = Technique(**scope).parameters(model)
         shapes = {name: parameter.shape for name, parameter in parameters.items()}
         self.model, self.distribution = model, distribution
-        self._layouts = require_groups(pattern).layouts(shapes, model)
+        groups = require_groups(pattern)
+        self._layouts, self._may_empty = groups.layouts(shapes, model), groups.empties_layers
         own = {parameter: name for name, parameter in model.named_parameters()}
         self._names = {name: own[parameter] for name, parameter in parameters.items()}
         generator, middle = torch.Generator().manual_seed(seed), math.log((1 - drop_rate) / drop_rate)
@@ -127,24 +128,45 @@ class GatedModel(nn.Module):
         ]
         return torch.stack(terms).sum()
 
+    @property
+    def masks(self) -> Masks:
+        """What gates without chance leave open now."""
+        return self._open(self._test_gates(protect=False))
+
     @torch.no_grad()
-    def prune(self) -> Masks:
+    def prune(self, protect: bool = False) -> Masks:
         """Multiply the model's weights by the gates without chance, in place; gates at 0 remove them.
 
-        Nothing is protected: all gates of a layer may be closed. To be called once.
+        To be called once.
+
+        Args:
+            protect: where all gates of a tensor are closed, open the likeliest wholly, unless the pattern removes
+                whole layers.
 
         Returns:
             what stays.
         """
-        kept = {}
-        for layout, log_alpha in zip(self._layouts, self.log_alpha, strict=True):
-            for name, gates in layout.spread(self.distribution.test_gate(log_alpha)).items():
-                weight = self.model.get_parameter(self._names[name])
-                kept[name] = (gates > 0).contiguous()
-                weight.mul_(gates.to(weight.dtype))
-        masks = Masks.owning({name: kept[name] for name in self._names})
+        gates = self._test_gates(protect)
+        for name, own in self._names.items():
+            weight = self.model.get_parameter(own)
+            weight.mul_(gates[name].to(weight.dtype))
+        masks = self._open(gates)
         masks.apply(self.model)
         return masks
+
+    @torch.no_grad()
+    def _test_gates(self, protect: bool) -> dict[str, Tensor]:
+        """Name → the gates without chance, of the parameter's shape."""
+        found: dict[str, Tensor] = {}
+        for layout, log_alpha in zip(self._layouts, self.log_alpha, strict=True):
+            gates = self.distribution.test_gate(log_alpha)
+            if protect and not self._may_empty and not bool(gates.any()):
+                gates[log_alpha.argmax()] = 1.0
+            found |= layout.spread(gates)
+        return found
+
+    def _open(self, gates: Mapping[str, Tensor]) -> Masks:
+        return Masks.owning({name: (gates[name] > 0).contiguous() for name in self._names})
 
     def _drawn(self, log_alpha: Tensor) -> Tensor:
         return self.distribution.gate(log_alpha, torch.rand_like(log_alpha))
