@@ -27,6 +27,15 @@ def test_seeds_of_one_technique_and_sparsity_are_one_candidate(history, make):
     ]
 
 
+@pytest.mark.parametrize(("reached", "stands"), [(0.123456, 0.1235), (0.99997, 0.99997), (0.0, 0.0)])
+def test_what_asked_for_no_sparsity_stands_where_it_came_to_and_never_at_1(history, make, reached, stands):
+    dense, *_ = make.fill(history)
+    own = make.run("own choice", sparsities=(), states_planned=1)
+    history.begin(own)
+    history.add(make.state(own, 0, history.states(dense.id)[0].id, pruning=make.pruning(0.0, reached)))
+    assert ("own choice", stands, [0]) in found(history.candidates())
+
+
 def test_metrics_come_from_their_own_split_and_drops_from_the_dense_model_of_the_seed(history, make):
     make.fill(history)
     replicate = next(one for one in history.candidates() if one.technique == "random").replicates[0]

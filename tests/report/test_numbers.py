@@ -18,6 +18,18 @@ def test_protection_that_acted_is_noted(make):
     ]
 
 
+def test_protection_of_what_asked_for_no_sparsity_is_noted_where_it_came_to(make):
+    evidence = gather(make.history(protected=("fc3.weight",), seeds=[0], techniques=["random"]), None)
+    states = {
+        state.id: replace(state, pruning=replace(state.pruning, requested_sparsity=0.0)) if state.pruning else state
+        for state in evidence.states.values()
+    }
+    notes = [note for row in runs.run_rows(replace(evidence, states=states)) for note in row.notes]
+    assert [note.replace("\u00a0", " ") for note in notes] == [
+        "the protection kept fc3.weight from being emptied at 50 %, 90 % and 98 %"
+    ]
+
+
 def test_comparisons_are_paired_by_seed(history):
     evidence = gather(history, None)
     by_name = {(one.technique, one.requested_sparsity): one for one in evidence.candidates}

@@ -86,11 +86,18 @@ def candidates_of(comparison: Comparison, shown: frozenset[str] | None = None) -
     return [
         Candidate(
             technique,
-            sparsity or round(mean([state.sparsity for state in states.values()]), 4),
+            sparsity or _reached(states.values()),
             tuple(_replicate(comparison, seed, states[seed]) for seed in sorted(states)),
         )
         for (technique, sparsity, _), states in ordered
     ]
+
+
+def _reached(states: Iterable[StateRecord]) -> float:
+    """The mean sparsity, to four digits where that is not all."""
+    sparsity = mean([state.sparsity for state in states])
+    rounded = round(sparsity, 4)
+    return rounded if rounded < 1 else sparsity
 
 
 def is_measured(state: StateRecord, kind: str) -> bool:

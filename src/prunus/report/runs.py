@@ -69,7 +69,7 @@ def _notes(states: Sequence[StateRecord]) -> list[str]:
     protected: dict[str, list[str]] = {}
     diverged = []
     for state in sorted(states, key=lambda one: one.position):
-        at = sparsity_percent(state.requested_sparsity)
+        at = sparsity_percent(state.requested_sparsity or state.sparsity)
         for name in state.pruning.protected if state.pruning else ():
             protected.setdefault(name, []).append(at)
         if state.test and not math.isfinite(state.test.loss):
