@@ -12,13 +12,16 @@ from prunus.allocation.budgets.table import BUDGETS
 from prunus.allocation.controls import require_control
 from prunus.allocation.scopes import require_scope
 from prunus.criteria.table import CRITERIA
+from prunus.experiments.lines import Path
+from prunus.experiments.messages import mistakes
 from prunus.experiments.settings import Number, Settings, Whole, known
+from prunus.experiments.technique_labels import made_label
+from prunus.experiments.technique_rules import GRADUAL, wrong_with
 from prunus.lookup import unknown_name
 from prunus.masks.pattern_names import read_pattern
 from prunus.schedules.table import SCHEDULES
 
 Retraining = Literal["finetune", "rewind", "rewind-lr", "reinit", "none"]
-GRADUAL = ("linear", "cubic")
 
 
 class TechniqueSettings(Settings):
@@ -136,54 +139,12 @@ class TechniqueSettings(Settings):
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
-        gradual = self.schedule in GRADUAL
-        if self.rewire:
-            self._require_rewiring()
-        elif self.when is not None and gradual != (self.when == "during"):
-            raise ValueError(
-                f"schedule = '{self.schedule}' prunes {'during' if gradual else 'before or after'} training, "
-                f"not {self.when} it: 'linear' and 'cubic' go with when = 'during', the others do not"
-            )
-        if gradual and self.end <= self.begin:
-            raise ValueError(f"end must lie after begin, got {self.end} and {self.begin}")
-        if self.timing != "after" and self.retrain not in ("finetune", "reinit" if self.timing == "before" else ""):
-            raise ValueError(
-                f"retrain is about pruning after training; here the pruning is {self.timing} it"
-                + (", where only 'reinit' makes a difference" if self.timing == "before" else "")
-            )
-        if self.sanity_checks and (self.control or self.retrain == "reinit" or self.timing == "during"):
-            raise ValueError(
-                "sanity_checks adds runs with other controls and new weights to a technique before or after training: "
-                "leave out control and retrain = 'reinit'"
-            )
-        if self.rewind_step and self.retrain not in ("rewind", "rewind-lr"):
-            raise ValueError(f"rewind_step goes with retrain = 'rewind' or 'rewind-lr', not '{self.retrain}'")
-        if self.retrain != "finetune" and (self.epochs is not None or self.learning_rate is not None):
-            raise ValueError(f"epochs and learning_rate are those of fine-tuning, not of retrain = '{self.retrain}'")
-        if self.distill and (self.timing != "after" or self.retrain == "none"):
-            raise ValueError("distill goes with training again after pruning: the teacher is the trained dense network")
+        found: list[tuple[Path, str]] = [((key,), wrong) for key, wrong in wrong_with(self)]
+        if found:
+            raise mistakes(found)
         if self.when == _implied(self.schedule):
             self.__dict__["when"] = None  # saying what is implied must not make it another technique
         return self
-
-    def _require_rewiring(self) -> None:
-        given = self.model_fields_set
-        taken = given & {
-            "criterion",
-            "settings",
-            "pattern",
-            "aggregate",
-            "scope",
-            "schedule",
-            "rounds",
-            "control",
-            "begin",
-        }
-        if taken or self.when not in (None, "during"):
-            raise ValueError(
-                f"rewire draws connections at random and moves them while training: leave out "
-                f"{', '.join(sorted(taken)) or 'when'}"
-            )
 
     @property
     def timing(self) -> str:
@@ -198,20 +159,7 @@ class TechniqueSettings(Settings):
     @property
     def label(self) -> str:
         """The name, or one made from the settings."""
-        if self.name:
-            return self.name
-        if self.rewire:
-            return ", ".join((self.rewire, self.budget or "erk"))
-        retraining = self.retrain if self.timing == "after" else f"{self.timing} training"
-        retraining += " with a teacher" if self.distill else ""
-        pattern = () if self.pattern == "weight" else (self.pattern,)
-        aggregate = () if self.aggregate == "mean" else (self.aggregate,)
-        settings = tuple(f"{name} {value}" for name, value in self.settings.items())
-        shared = self.budget or self.scope
-        control = {None: (), "shuffle": ("shuffled",), "invert": ("inverted",)}[self.control]
-        again = ("reinitialised",) if self.timing == "before" and self.retrain == "reinit" else ()
-        parts = (self.criterion, *settings, *pattern, *aggregate, shared, self.schedule, retraining, *again, *control)
-        return ", ".join(parts)
+        return self.name or made_label(self)
 
     @model_validator(mode="after")
     def _each_is_a_technique(self) -> Self:
