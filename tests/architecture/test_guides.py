@@ -24,6 +24,7 @@ from prunus.selection.metrics import METRICS
 from prunus.tasks.tables import AUGMENTATIONS, DATASETS, MODELS
 from prunus.training.plan import Plan
 from prunus.training.pruner import TechniqueOptions
+from prunus.training.tables import PENALTIES
 
 GUIDES = Path(__file__).parents[2] / "docs" / "guides"
 GUIDE = (GUIDES / "recipes.md").read_text(encoding="utf-8")
@@ -51,6 +52,11 @@ NEEDED = {  # key → what else its example needs
     "milestones": {"decay": "steps"},
     "factor": {"decay": "steps"},
     "rewind_step": {"retrain": "rewind"},
+    "penalty": {"strength": 1e-3},
+    "strength": {"penalty": "l1"},
+    "threshold": {"movement": "soft", "strength": 1e-3},
+    "drop_rate": {"penalty": "l0", "strength": 1e-5},
+    "mask_learning_rate": {"penalty": "l0", "strength": 1e-5},
 }
 
 
@@ -124,7 +130,7 @@ def test_every_guide_is_linked_from_the_readme():
         assert f"docs/guides/{guide.name}" in readme
 
 
-@pytest.mark.parametrize("table", [CRITERIA, BUDGETS, PATTERNS, AGGREGATES, SCOPES, CONTROLS])
+@pytest.mark.parametrize("table", [CRITERIA, BUDGETS, PATTERNS, AGGREGATES, SCOPES, CONTROLS, PENALTIES])
 def test_the_guide_to_techniques_names_every_one(table):
     guide = (GUIDES / "techniques.md").read_text(encoding="utf-8")
     ours = [name for name, entry in table.items() if getattr(entry, "target", "prunus.").startswith("prunus.")]

@@ -79,6 +79,20 @@ def test_show_draws_a_checkpoint_beside_the_network_that_it_is_part_of(command, 
     assert f"{other}: kept from being emptied: 3.weight" in done.out
 
 
+def test_show_says_with_which_penalty_a_network_was_trained(command, tmp_path):
+    recipe = (tmp_path / "my.toml").read_text(encoding="utf-8")
+    penalised = 'penalty = "l1"\nstrength = 1e-3\nschedule = "levels"\nretrain = "none"\n'
+    text = recipe.replace('schedule = "levels"\nretrain = "rewind"\n', penalised)
+    assert text != recipe
+    (tmp_path / "my.toml").write_text(text, encoding="utf-8")
+    command("run", "my.toml", "--jobs", "1", "--set", "training.epochs=1", "--set", "seeds=[0]")
+    history = prunus.History(tmp_path / "prunus-history", create=False)
+    done = command("show", history.experiment().runs[1])
+    trained, first, second = history.states(history.experiment().runs[1])
+    assert re.search(rf"{trained.id[:8]}\w* +trained with l1 ", done.out)
+    assert [trained.parent().record.kind, first.parent(), second.parent()] == ["initial", trained, first]
+
+
 def test_show_of_a_state_draws_its_run(command, history, run_of):
     for state in history.states(run_of("branched")):
         assert command("show", state.id[:12]).out == command("show", run_of("branched")).out
@@ -404,6 +418,8 @@ def test_check_names_every_mistake_with_its_line(command, tmp_path):
          "there is no such module on the import path, nor in the current folder FOLDER"),
         ("technique.1.criterion=tinytask:none", 'technique.1.criterion in technique "branched" (number 2): no '
          "attribute of tinytask is named"),
+        ("technique.1={penalty = 'tinytask:none', strength = 1}", "technique.1.penalty in technique number 2: no "
+         "attribute of tinytask is named 'none'"),
         ("technique.1.criterion=tinytask:__doc__",
          "technique.1.criterion in technique \"branched\" (number 2): 'tinytask:__doc__' must be a function, got str"),
         ("task=wrong_code:task", "task.target: 'wrong_code:task' raised NameError: name 'x' is not defined "

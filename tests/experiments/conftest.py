@@ -11,6 +11,7 @@ import torch
 import prunus
 from prunus.experiments.recipe import Recipe
 from prunus.experiments.work import work_of
+from prunus.tasks.load import build_model
 from prunus.training.trainer import Stretch, Trainer
 
 MODULES = Path(__file__).parent / "modules"
@@ -64,6 +65,31 @@ def perform(values, tmp_path):
         return prunus.run(values(*techniques, **changes), history=tmp_path / folder, jobs=jobs)
 
     return run
+
+
+@pytest.fixture
+def on_digits(tmp_path):
+    """Run techniques on real digits: name → its states, in order."""
+
+    def run(*techniques, folder="history", **changes):
+        usual = {"seeds": [0], "sparsities": [0.5, 0.8], "task": {"data": "digits", "model": "mlp"}}
+        plan = {"training": {"epochs": 2, "batch_size": 50}}
+        history = prunus.run(usual | plan | {"technique": [*techniques]} | changes, history=tmp_path / folder, jobs=1)
+        return {made.technique: history.states(made.id) for made in history.runs()}
+
+    return run
+
+
+@pytest.fixture
+def digits():
+    """The weights and masks of a recorded state of real digits, in a new model."""
+
+    def restore(state):
+        model = build_model("mlp", (1, 8, 8), 10)
+        masks = state.restore(model)
+        return model, masks
+
+    return restore
 
 
 @dataclasses.dataclass(frozen=True)

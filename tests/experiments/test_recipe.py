@@ -70,17 +70,15 @@ def behind(line, *new):
          "batch_size, clip_norm, decay, epochs, factor, learning_rate, milestones, momentum, nesterov, optimizer, "
          "warmup_steps, weight_decay; did you mean 'learning_rate'?"),
         ('name = "second"', "fractoin = 1", "my.toml:18: technique.1.fractoin: there is no such key: allowed are "
-         "aggregate, begin, budget, budget_settings, calibration_examples, control, criterion, distill, each, end, "
-         "epochs, every, exclude, fraction, "
-         "include, learning_rate, name, pattern, protect, recalibrate, retrain, rewind_step, rewire, rounds, "
-         "sanity_checks, schedule, scope, "
-         "settings, types, when; did you mean 'fraction'?"),
+         "aggregate, begin, budget, budget_settings, calibration_examples, control, criterion, distill, drop_rate, "
+         "each, end, epochs, every, exclude, fraction, include, learning_rate, mask_learning_rate, movement, name, "
+         "pattern, penalty, protect, recalibrate, retrain, rewind_step, rewire, rounds, sanity_checks, schedule, "
+         "scope, settings, strength, threshold, types, when; did you mean 'fraction'?"),
         ('name = "second"', "xyz = 1", "my.toml:18: technique.1.xyz: there is no such key: allowed are "
-         "aggregate, begin, budget, budget_settings, calibration_examples, control, criterion, distill, each, end, "
-         "epochs, every, exclude, fraction, "
-         "include, learning_rate, name, pattern, protect, recalibrate, retrain, rewind_step, rewire, rounds, "
-         "sanity_checks, schedule, scope, "
-         "settings, types, when"),
+         "aggregate, begin, budget, budget_settings, calibration_examples, control, criterion, distill, drop_rate, "
+         "each, end, epochs, every, exclude, fraction, include, learning_rate, mask_learning_rate, movement, name, "
+         "pattern, penalty, protect, recalibrate, retrain, rewind_step, rewire, rounds, sanity_checks, schedule, "
+         "scope, settings, strength, threshold, types, when"),
         ('by = "accuracy"', "sparsity_at_lest = 0.9", "my.toml:23: choose.sparsity_at_lest: a constraint is named "
          "'<metric>_at_least' or '<metric>_at_most', got 'sparsity_at_lest': such as sparsity_at_least; the metrics "
          "are accuracy, accuracy_drop, compression, effective_flops, effective_parameters, flops, loss, "
@@ -160,8 +158,8 @@ def test_unknown_keys_of_a_seed_are_named(tmp_path):
         ("epochs = 2", "learning_rate = nan", "10: training.learning_rate: learning_rate must be above 0, got nan"),
         ("epochs = 2", "weight_decay = inf", "10: training.weight_decay: must be finite, got inf"),
         ("epochs = 2", "milestones = [0.5, nan]", "10: training.milestones: "),
-        ("epochs = 2", "milestones = [0.5]", "10: training.milestones: milestones goes with decay = 'steps': 'constant' "
-         "has none, got (0.5,)"),
+        ("epochs = 2", "milestones = [0.5]", "10: training.milestones: milestones goes with decay = 'steps': "
+         "'constant' has none, got (0.5,)"),
         ("epochs = 2", "decay = 'cosine'\nfactor = 0.5", "11: training.factor: factor goes with decay = 'steps': "
          "'cosine' has none, got 0.5"),
         ("epochs = 2", "nesterov = true", "10: training.nesterov: nesterov needs optimizer = 'sgd' and momentum"),

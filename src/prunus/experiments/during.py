@@ -11,12 +11,16 @@ from prunus.allocation.technique import Technique
 from prunus.criteria.subject import Subject
 from prunus.errors import TargetError
 from prunus.experiments.technique_settings import TechniqueSettings
+from prunus.masks.masks import Masks
+from prunus.schedules.base import Schedule
 from prunus.schedules.table import SCHEDULES
+from prunus.training.movement import MovementPruner, ScoreThreshold, TopScores
 from prunus.training.pruner import Pruner
 from prunus.training.rewiring import Rewirer
 from prunus.training.trainer import Trainer
 from prunus.training.updates import Updates
 
+SCORE_LEARNING_RATE = 100.0  # of soft movement; from a few hundred steps on, it tells the weights apart
 RULES = {  # rewire → where connections grow, which go, how their fraction fades
     "rigl": ("gradient", "magnitude", "cosine"),
     "set": ("random", "signed", "constant"),
@@ -32,8 +36,7 @@ def train_gradually(
         TargetError: the schedule is never due.
     """
     optimizer, total = trainer.make_optimizer(subject.model), trainer.total_steps
-    begin, end = round(settings.begin * total), max(1, round(settings.end * total))
-    schedule = SCHEDULES[settings.schedule].load()(sparsity, begin, end, every=settings.every)
+    schedule = _ramp(settings.schedule, settings, sparsity, total)
     with Pruner.of(subject, optimizer, schedule, technique) as pruner:
 
         def watch(*_: object) -> None:
@@ -81,3 +84,67 @@ def train_rewiring(
 
         losses = trainer.fit(model, order, optimizer=optimizer, watch=watch)
     return replace(rewirer.initial, masks=rewirer.masks), losses
+
+
+def train_moving(
+    model: nn.Module, settings: TechniqueSettings, trainer: Trainer, sparsity: float, seeds: tuple[int, int]
+) -> tuple[Allocation, list[float]]:
+    """Train the model in place, with scores that say which weights take part; what is left, and the losses.
+
+    Args:
+        model: as it is initialised.
+        settings: whose ``movement`` names the rule.
+        trainer: of the whole plan.
+        sparsity: to be reached; soft movement takes none.
+        seeds: of the data's order; nothing else is drawn.
+
+    Raises:
+        TargetError: no weight is left.
+    """
+    optimizer, rule = trainer.make_optimizer(model), _movement(settings, sparsity, trainer.total_steps)
+    with MovementPruner(
+        model,
+        optimizer,
+        rule,
+        learning_rate=settings.mask_learning_rate or SCORE_LEARNING_RATE,
+        protect=settings.protect,
+        include=settings.include,
+        exclude=settings.exclude,
+        types=settings.types,
+    ) as pruner:
+
+        def watch(*_: object) -> None:
+            pruner.step()
+
+        losses = trainer.fit(model, seeds[0], optimizer=optimizer, watch=watch)
+    return learnt(pruner.masks, rule.masks(pruner.scores, pruner.steps, protect=False), sparsity), losses
+
+
+def learnt(masks: Masks, unprotected: Masks, sparsity: float) -> Allocation:
+    """What has been learnt to stay.
+
+    Args:
+        masks: what stays.
+        unprotected: what would stay if no tensor were protected.
+        sparsity: that was asked for.
+
+    Raises:
+        TargetError: nothing stays.
+    """
+    if not masks.kept:
+        raise TargetError("training has removed every weight: lower strength, or protect the layers")
+    emptied = [name for name, mask in unprotected.items() if bool(masks[name].any()) and not bool(mask.any())]
+    return Allocation(masks, sparsity, tuple(emptied))
+
+
+def _movement(settings: TechniqueSettings, sparsity: float, total: int) -> TopScores | ScoreThreshold:
+    if settings.movement == "hard":
+        return TopScores(_ramp("cubic", settings, sparsity, total), settings.scope)
+    return ScoreThreshold(settings.strength or 0.0, settings.threshold)
+
+
+def _ramp(name: str, settings: TechniqueSettings, sparsity: float, total: int) -> Schedule:
+    """The schedule of that name over so many steps."""
+    begin, end = round(settings.begin * total), max(1, round(settings.end * total))
+    schedule: Schedule = SCHEDULES[name].load()(sparsity, begin, end, every=settings.every)
+    return schedule

@@ -13,8 +13,9 @@ from prunus.allocation.technique import Technique
 from prunus.criteria.subject import Subject
 from prunus.criteria.table import CRITERIA
 from prunus.errors import ArgumentError
-from prunus.experiments.during import train_gradually, train_rewiring
+from prunus.experiments.during import train_gradually, train_moving, train_rewiring
 from prunus.experiments.identity import digest
+from prunus.experiments.penalties import penalized, train_gated
 from prunus.experiments.technique_settings import TechniqueSettings
 from prunus.experiments.work import Step, Work
 from prunus.experiments.workshop import Workshop
@@ -112,16 +113,19 @@ class DenseMaker(Maker):
 
 @dataclass(frozen=True)
 class TechniqueMaker(Maker):
-    """A technique's states: with late rewinding first the one to rewind to, then one for each pruning step."""
+    """A technique's states: one for each pruning step.
+
+    Before them comes, with late rewinding, the one to rewind to; with a penalty, the network that is trained with it.
+    """
 
     settings: TechniqueSettings
 
     def make(self, position: int) -> Made:
         """The state at that position."""
-        late = self._positions_before_pruning
-        if position < late:
-            return self._checkpoint()
-        step = self.work.steps[position - late]
+        before = int(self.settings.begins_with_training)
+        if position < before:
+            return self._penalized() if self.settings.trains_penalized else self._checkpoint()
+        step = self.work.steps[position - before]
         return self._prune_during(step) if self.settings.timing == "during" else self._prune(step, position)
 
     @property
@@ -146,12 +150,13 @@ class TechniqueMaker(Maker):
 
     def rewound_state(self) -> dict[str, Tensor]:
         """The state dict to rewind to, read anew from the history."""
-        late = self._positions_before_pruning
+        late = self.settings.rewinds_late
         return self.restored(state_id(self.work.id, 0) if late else self.initial_state)[0].state_dict()
 
     @property
-    def _positions_before_pruning(self) -> int:
-        return 1 if self.settings.rewinds_late else 0
+    def trained_state(self) -> str:
+        """Id of the trained network that is pruned: the shared dense one, or that which was trained with a penalty."""
+        return state_id(self.work.id, 0) if self.settings.trains_penalized else self.dense_state
 
     @property
     def _rewind_step(self) -> int:
@@ -167,10 +172,17 @@ class TechniqueMaker(Maker):
         losses = self.shop.trainer().fit(model, self.work.order_seed(), stretch=stretch)
         return Made(model, "trained", self.initial_state, training_loss=tuple(losses))
 
+    def _penalized(self) -> Made:
+        """The network trained with the penalty, from the weights and in the order in which the dense one is."""
+        model, _ = self.restored(self.initial_state)
+        trainer = penalized(self.shop.trainer(), self.settings, model)
+        losses = trainer.fit(model, self.work.order_seed())
+        return Made(model, "trained", self.initial_state, training_loss=tuple(losses))
+
     def _prune(self, step: Step, position: int) -> Made:
         """Prune a recorded state and train what stays."""
         parent = {
-            "dense": self.dense_state,
+            "dense": self.trained_state,
             "initial": self.initial_state,
             "previous": state_id(self.work.id, position - 1),
         }[step.follows]
@@ -222,13 +234,14 @@ class TechniqueMaker(Maker):
     def _prune_during(self, step: Step) -> Made:
         """Prune while the network is trained from its initialisation."""
         model, _ = self.restored(self.initial_state)
-        trainer, order = self.shop.trainer(), self.work.order_seed()
-        if self.settings.rewire:
-            seeds = order, self.work.pruning_seed("pruning", step.position)
-            allocation, losses = train_rewiring(model, self.settings, trainer, step.sparsity, seeds)
+        settings, trainer = self.settings, self.shop.trainer()
+        order, drawing = self.work.order_seed(), self.work.pruning_seed("pruning", step.position)
+        if settings.rewire or settings.learning:
+            train = train_rewiring if settings.rewire else train_moving if settings.movement else train_gated
+            allocation, losses = train(model, settings, trainer, step.sparsity, (order, drawing))
         else:
-            subject = self._subject(step, model)
-            allocation, losses = train_gradually(subject, self.technique, self.settings, trainer, step.sparsity, order)
+            subject, trainer = self._subject(step, model), penalized(trainer, settings, model)
+            allocation, losses = train_gradually(subject, self.technique, settings, trainer, step.sparsity, order)
         self._recalibrate(model)
         pruning = self._pruning(step, allocation)
         return Made(model, "pruned", self.initial_state, allocation.masks, pruning, "train", tuple(losses))
@@ -260,11 +273,15 @@ class TechniqueMaker(Maker):
 
     def _pruning(self, step: Step, allocation: Allocation) -> Pruning:
         settings, masks = self.settings, allocation.masks
+        criterion, schedule = settings.criterion, settings.schedule
+        if settings.learning:
+            criterion = "movement" if settings.movement else "l0"
+            schedule = "own choice" if settings.own_choice else "cubic"
         return Pruning(
-            criterion=settings.criterion,
+            criterion=criterion,
             pattern=settings.pattern,
             scope=settings.scope,
-            schedule=settings.schedule,
+            schedule=schedule,
             position=step.position,
             of=step.of,
             requested_sparsity=step.sparsity,

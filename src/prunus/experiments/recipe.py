@@ -223,7 +223,7 @@ def _wrong_own(recipe: Recipe) -> list[tuple[KeyPath, PrunusError]]:
         *(
             (("technique", index, key), getattr(each, key))
             for index, each in techniques
-            for key in ("criterion", "budget")
+            for key in ("criterion", "budget", "penalty")
         ),
     ]
     own = dict.fromkeys((path, name) for path, name in named if name is not None and ":" in name)

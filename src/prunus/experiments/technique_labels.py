@@ -12,9 +12,20 @@ def made_label(technique: TechniqueSettings) -> str:
     """A name made from the settings."""
     if technique.rewire:
         parts: tuple[str, ...] = (technique.rewire, technique.budget or "erk")
+    elif technique.learning:
+        parts = _learning(technique)
     else:
         parts = _chosen(technique)
     return ", ".join(parts)
+
+
+def _learning(technique: TechniqueSettings) -> tuple[str, ...]:
+    if technique.movement == "hard":
+        return "hard movement", technique.scope
+    stated = technique.stated()
+    settings = [f"{key} {stated[key]:g}" for key in ("threshold", "drop_rate", "mask_learning_rate") if key in stated]
+    kind = f"{technique.movement} movement" if technique.movement else "l0"
+    return f"{kind} {technique.strength:g}", *_pattern(technique), *settings
 
 
 def _chosen(technique: TechniqueSettings) -> tuple[str, ...]:
@@ -24,6 +35,7 @@ def _chosen(technique: TechniqueSettings) -> tuple[str, ...]:
     settings = tuple(f"{name} {value}" for name, value in technique.settings.items())
     again = ("reinitialised",) if technique.timing == "before" and technique.retrain == "reinit" else ()
     return (
+        *((f"{technique.penalty} {technique.strength:g}",) if technique.penalty else ()),
         technique.criterion,
         *settings,
         *_pattern(technique),

@@ -5,22 +5,63 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from prunus.masks.pattern_names import read_pattern
+
 if TYPE_CHECKING:
     from prunus.experiments.technique_settings import TechniqueSettings
 
 Wrong = Iterator[tuple[str, str]]  # key, and what is wrong with it
 
 GRADUAL = ("linear", "cubic")
-_DRAWN = ("criterion", "settings", "pattern", "aggregate", "scope", "schedule", "rounds", "control", "begin")
+_EVERYWHERE = ("name", "each", "when", "recalibrate", "include", "exclude", "types", "protect")
+# What learns by itself which weights go → the other settings that it has.
+LEARNING = {
+    "movement = 'hard'": ("movement", "scope", "begin", "end", "every"),
+    "movement = 'soft'": ("movement", "strength", "threshold", "mask_learning_rate"),
+    "penalty = 'l0'": ("penalty", "strength", "pattern", "drop_rate", "mask_learning_rate"),
+}
+_PENALTY = "a penalty"  # every other one: it has a strength, and a criterion says what goes
+_DRAWN = ("criterion", "settings", "pattern", "aggregate", "scope", "schedule", "rounds", "control", "begin", "penalty")
+_IN_GROUPS = ("group-lasso", "l0")
 
 
 def wrong_with(technique: TechniqueSettings) -> Wrong:
     """Every setting that does not go with the others."""
+    if technique.learning:
+        yield from _wrong_learning(technique)
+        return
+    yield from _ownerless(technique)
     if technique.rewire:
         yield from _wrong_rewiring(technique)
     else:
         yield from _wrong_schedule(technique)
+    if technique.penalty:
+        yield from _wrong_penalty(technique)
     yield from _wrong_retraining(technique)
+
+
+def _wrong_learning(technique: TechniqueSettings) -> Wrong:
+    allowed = LEARNING[technique.learning]
+    for key in sorted(technique.model_fields_set - {*allowed, *_EVERYWHERE}):
+        yield key, f"{technique.learning} learns by itself what goes: leave out {key}; it has {', '.join(allowed[1:])}"
+    if technique.when not in (None, "during"):
+        yield "when", f"{technique.learning} prunes during training, not {technique.when} it"
+    if "end" in allowed and technique.end <= technique.begin:
+        yield "end", _end_before_begin(technique)
+    if technique.penalty:
+        yield from _wrong_groups(technique)
+    if "strength" in allowed:
+        yield from _missing_strength(technique)
+
+
+def _ownerless(technique: TechniqueSettings) -> Wrong:
+    """Settings of something that is not there."""
+    for key in technique.stated():
+        owners = [name for name, keys in LEARNING.items() if key in keys]
+        if key == "strength" and not technique.penalty:
+            yield key, f"strength goes with {owners[0]} or {_PENALTY}"
+        elif key in ("threshold", "drop_rate", "mask_learning_rate"):
+            yield key, f"{key} goes with {' or '.join(owners)}"
 
 
 def _wrong_rewiring(technique: TechniqueSettings) -> Wrong:
@@ -43,6 +84,38 @@ def _wrong_schedule(technique: TechniqueSettings) -> Wrong:
         )
     if gradual and technique.end <= technique.begin:
         yield "end", _end_before_begin(technique)
+
+
+def _wrong_penalty(technique: TechniqueSettings) -> Wrong:
+    yield from _missing_strength(technique)
+    yield from _wrong_groups(technique)
+    if technique.timing == "before":
+        yield "penalty", "penalty is a term of the loss of the training, and when = 'before' prunes before there is any"
+    if technique.rewinds_late:
+        yield (
+            "rewind_step",
+            "rewind_step must be 0 beside a penalty: no state of the training with the penalty is kept but its last",
+        )
+
+
+def _missing_strength(technique: TechniqueSettings) -> Wrong:
+    if technique.strength is None:
+        of = technique.learning or f"penalty = '{technique.penalty}'"
+        yield "strength", f"is missing: {of} needs to know how strong it is, such as strength = 1e-4"
+
+
+def _wrong_groups(technique: TechniqueSettings) -> Wrong:
+    pattern, penalty = technique.pattern, technique.penalty
+    if penalty in _IN_GROUPS and read_pattern(pattern).fixed_sparsity is not None:
+        yield "pattern", f"penalty = '{penalty}' needs groups that stand or fall together, and {pattern} has none"
+    if penalty == "group-lasso" and pattern == "weight":
+        yield (
+            "pattern",
+            "penalty = 'group-lasso' draws groups of weights to zero: say which, such as pattern = 'channel', or write "
+            "penalty = 'l1' for single weights",
+        )
+    if penalty == "batch-norm-slimming" and pattern != "channel":
+        yield "pattern", f"penalty = '{penalty}' draws channels to zero: write pattern = 'channel', not '{pattern}'"
 
 
 def _wrong_retraining(technique: TechniqueSettings) -> Wrong:

@@ -20,6 +20,7 @@ from prunus.experiments.technique_rules import GRADUAL, wrong_with
 from prunus.lookup import unknown_name
 from prunus.masks.pattern_names import read_pattern
 from prunus.schedules.table import SCHEDULES
+from prunus.training.tables import PENALTIES
 
 Retraining = Literal["finetune", "rewind", "rewind-lr", "reinit", "none"]
 
@@ -58,6 +59,15 @@ class TechniqueSettings(Settings):
         every: steps between two of their prunings, or between two rewirings.
         rewire: train a network that is sparse from the start and move its connections: ``"set"`` or ``"rigl"``; the
             budget is ``"erk"`` unless another is named.
+        movement: learn a score for every weight while training; the lowest go. ``"hard"`` reaches the sparsities, as
+            ``"cubic"`` does; with ``"soft"`` the sparsity is what comes of ``strength``.
+        penalty: term of the loss (``"group-lasso"``, ``"batch-norm-slimming"`` …, or ``"module:name"``) of the training
+            that goes before the pruning, or during which it happens. With ``"l0"``, gates learn what goes, and the
+            sparsity is what comes of ``strength``.
+        strength: factor of the penalty, or of that on the scores of soft movement.
+        threshold: weights stay as long as the sigmoid of their score is above it, with ``movement = "soft"``.
+        drop_rate: probability with which gates are closed at first, about; with ``penalty = "l0"``.
+        mask_learning_rate: of the scores of soft movement, 100 where it is left out, or of the gates, 0.1.
         distill: learn from the outputs of the dense network too when the kept weights are trained again.
         recalibrate: re-estimate the statistics of batch normalisation on the training split at the end.
         include, exclude, types: which parameters are in scope; by default the weights of all linear,
@@ -89,6 +99,12 @@ class TechniqueSettings(Settings):
     end: Number = Field(0.75, gt=0, le=1)
     every: Whole = Field(10, ge=1)
     rewire: Literal["set", "rigl"] | None = None
+    movement: Literal["hard", "soft"] | None = None
+    penalty: str | None = None
+    strength: Number | None = Field(None, ge=0, allow_inf_nan=False)
+    threshold: Number = Field(0.1, gt=0, lt=0.5)
+    drop_rate: Number = Field(0.5, gt=0, lt=1)
+    mask_learning_rate: Number | None = Field(None, gt=0, allow_inf_nan=False)
     distill: bool = False
     recalibrate: bool = False
     include: tuple[str, ...] = ()
@@ -137,24 +153,51 @@ class TechniqueSettings(Settings):
         require_control(name)
         return name
 
+    @field_validator("penalty")
+    @classmethod
+    def _penalty_exists(cls, name: str | None) -> str | None:
+        return name if name is None else known(PENALTIES, name)
+
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
-        found: list[tuple[Path, str]] = [((key,), wrong) for key, wrong in wrong_with(self)]
+        found: list[tuple[Path, str]] = [((key,), wrong) for key, wrong in wrong_with(self)] if not self.each else []
         if found:
             raise mistakes(found)
-        if self.when == _implied(self.schedule):
+        if self.when == ("during" if self.learning else _implied(self.schedule)):
             self.__dict__["when"] = None  # saying what is implied must not make it another technique
         return self
 
     @property
+    def learning(self) -> str:
+        """What learns by itself which weights go, as a recipe writes it, see ``LEARNING``; empty where nothing does."""
+        if self.movement:
+            return f"movement = '{self.movement}'"
+        return "penalty = 'l0'" if self.penalty == "l0" else ""
+
+    @property
+    def own_choice(self) -> bool:
+        """Whether its sparsity is what comes of its strength, and not one that is asked for."""
+        return self.movement == "soft" or self.penalty == "l0"
+
+    @property
+    def trains_penalized(self) -> bool:
+        """Whether it prunes a network that it has trained itself, with a penalty, instead of the dense one."""
+        return self.penalty is not None and self.timing == "after"
+
+    @property
     def timing(self) -> str:
         """``"before"``, ``"during"`` or ``"after"`` training."""
-        return "during" if self.rewire else self.when or _implied(self.schedule)
+        return "during" if self.rewire or self.learning else self.when or _implied(self.schedule)
 
     @property
     def rewinds_late(self) -> bool:
         """Whether weights are set back to a step after the initialisation, which must be recorded first."""
         return self.retrain == "rewind" and self.rewind_step > 0
+
+    @property
+    def begins_with_training(self) -> bool:
+        """Whether its first state is a network that it trains before any pruning."""
+        return self.rewinds_late or self.trains_penalized
 
     @property
     def label(self) -> str:

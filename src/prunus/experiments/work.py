@@ -23,7 +23,7 @@ class Step:
 
     Attributes:
         position: 1, 2, 3 … of ``of``.
-        sparsity: to be reached.
+        sparsity: to be reached; 0 where the technique makes its own choice.
         follows: the state it starts from: the trained dense network, the initialisation, or the step before.
     """
 
@@ -72,7 +72,8 @@ class Work:
         training: how to train.
         seeds: of this replicate.
         technique: None for the dense network.
-        sparsities: targets.
+        sparsities: targets; none where the technique makes its own choice.
+        code: digest of the user's own code behind the technique.
     """
 
     task: dict[str, Any]
@@ -113,7 +114,7 @@ class Work:
         """States that the run has when it is complete."""
         if self.technique is None:
             return 2
-        return len(self.steps) + self.technique.rewinds_late
+        return len(self.steps) + self.technique.begins_with_training
 
     @property
     def steps(self) -> list[Step]:
@@ -122,7 +123,7 @@ class Work:
         if technique is None:
             return []
         chained = technique.timing == "after" and technique.schedule in ("iterative", "levels")
-        levels = list(self.sparsities)
+        levels = [0.0] if technique.own_choice else list(self.sparsities)
         if chained and technique.schedule == "iterative":
             levels = rounds_to(levels, technique.fraction)
         first: Literal["dense", "initial"] = "dense" if technique.timing == "after" else "initial"
@@ -174,8 +175,8 @@ def work_of(recipe: Recipe) -> list[Any]:
             recipe.training,
             seeds,
             technique,
-            recipe.sparsities,
-            _code([technique.criterion, technique.budget or ""]),
+            () if technique.own_choice else recipe.sparsities,
+            _code([technique.criterion, technique.budget or "", technique.penalty or ""]),
         )
         for technique in recipe.techniques
         for seeds in replicates

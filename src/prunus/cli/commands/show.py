@@ -83,6 +83,8 @@ def _cells(record: StateRecord, run: RunRecord) -> list[str]:
     done = {"initial": "initialised", "trained": "trained"}.get(record.kind, "")
     if record.kind == "trained" and record.run == run.id and "rewind_step" in run.settings:
         done = f"trained to step {run.settings['rewind_step']}"
+    if record.kind == "trained" and record.run == run.id and "penalty" in run.settings:
+        done = f"trained with {run.settings['penalty']}"
     if step:
         pattern = "" if step.pattern == "weight" else f"{step.pattern} "
         done = f"{step.criterion} {pattern}{step.scope}, {step.schedule} {step.position}/{step.of}, {record.retraining}"
