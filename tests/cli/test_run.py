@@ -8,6 +8,7 @@ import re
 import pytest
 
 import prunus
+from prunus.report.words import sparsity_percent
 
 QUICK = ("--jobs", "1", "--set", "training.epochs=1")
 
@@ -39,6 +40,21 @@ def test_run_ends_with_the_table_the_choice_the_model_and_the_page(command, tmp_
     with open(model, "rb") as file:
         assert file.read() == history.state(choice.replicate.state).weights()
     assert f"{choice.candidate.technique} at" in done.out
+
+
+def test_what_makes_its_own_choice_has_a_column_that_says_where_it_came_to(command, tmp_path):
+    recipe = (tmp_path / "my.toml").read_text(encoding="utf-8")
+    gates = '[[technique]]\nname = "gates"\npenalty = "l0"\nstrength = 1e-2\n'
+    (tmp_path / "my.toml").write_text(recipe.replace("[choose]", f"{gates}\n[choose]"), encoding="utf-8")
+    done = command("run", "my.toml", *QUICK)
+    assert (done.status, done.err) == (0, "")
+    history = prunus.History(tmp_path / "prunus-history", create=False)
+    [own] = [each for each in history.candidates() if each.technique == "gates"]
+    accuracy, sparsity = sum(own.reporting("accuracy")) / 2, sparsity_percent(own.requested_sparsity)
+    rows = {line.split()[0]: line for line in done.out.splitlines() if line.strip()}
+    assert "own choice" in rows["technique"]
+    assert re.search(rf"^gates +– +– +{100 * accuracy:.1f} ±\d+\.\d at {sparsity}", rows["gates"])
+    assert rows["chained"].rstrip().endswith("–")
 
 
 def test_run_as_json_says_the_same(as_json, tmp_path):

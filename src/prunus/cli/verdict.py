@@ -11,6 +11,7 @@ from prunus.selection.statistics import mean_interval
 
 if TYPE_CHECKING:
     from prunus.history.store import History
+    from prunus.selection.candidates import Candidate
     from prunus.selection.choose import Choice
 
 
@@ -32,21 +33,31 @@ def sentence(choice: Choice) -> str:
 
 
 def print_comparison(history: History, sparsities: tuple[float, ...]) -> None:
-    """Test accuracy of every technique at every target sparsity: mean over seeds and half width of its interval."""
+    """Test accuracy of every technique at every target sparsity: mean over seeds and half width of its interval.
+
+    Techniques that make their own choice have a column of their own, which says the sparsity too.
+    """
     candidates = history.candidates()
     techniques = list(dict.fromkeys(candidate.technique for candidate in candidates))
     found = {(each.technique, each.requested_sparsity): each for each in candidates}
+    own = {run.technique for run in history.runs() if not run.sparsities} - {"dense"}
     rows = []
     for technique in techniques:
         cells = []
         for sparsity in sparsities:
             candidate = found.get((technique, sparsity if technique != "dense" else 0.0))
             cells.append(_accuracy(candidate.reporting("accuracy")) if candidate else "–")
-        rows.append([technique, *cells])
+        choices = [each for each in candidates if each.technique == technique and technique in own]
+        rows.append([technique, *cells, *([", ".join(map(_own_choice, choices)) or "–"] if own else [])])
     seeds = max((len(candidate.replicates) for candidate in candidates), default=0)
     replicates = f"mean of {seeds} seeds ± half the 95 % interval" if seeds > 1 else "one seed"
     title = f"Test accuracy in %, {replicates}, at sparsity"
-    print_table(["technique", *[percent(sparsity, 0) for sparsity in sparsities]], rows, title)
+    columns = ["technique", *[percent(sparsity, 0) for sparsity in sparsities], *(["own choice"] if own else [])]
+    print_table(columns, rows, title)
+
+
+def _own_choice(candidate: Candidate) -> str:
+    return f"{_accuracy(candidate.reporting('accuracy'))} at {sparsity_percent(candidate.requested_sparsity)}"
 
 
 def _accuracy(values: list[float]) -> str:
