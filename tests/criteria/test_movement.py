@@ -154,7 +154,7 @@ def test_a_state_of_another_criterion_is_refused():
         state = pruner.state_dict()
     with (
         Pruner(model, optimizer, OneShot(0.5, at=3), "movement") as pruner,
-        pytest.raises(ArgumentError, match=r"not a pruner's state: it has the keys .*, this pruner's \['criterion'"),
+        pytest.raises(ArgumentError, match=r"not a Pruner's state: it has the keys .*, this one's \['criterion'"),
     ):
         pruner.load_state_dict(state)
 

@@ -379,3 +379,26 @@ def test_what_has_no_values_yet_is_left_to_get_them():
         meta(torch.ones(1, 3, device="meta"))
     assert lazy[0].weight.shape == (2, 3)
     assert meta.weight.is_meta
+
+
+def test_gradients_may_be_hidden_and_come_back_as_they_were():
+    model = nn.Linear(3, 2)
+    model.weight.grad = gradient = torch.full((2, 3), -0.0)
+    with undisturbed(model, hide_gradients=True):
+        assert model.weight.grad is None
+        model(torch.ones(1, 3)).sum().backward()
+        assert torch.equal(model.weight.grad, torch.ones(2, 3))
+    assert model.weight.grad is gradient
+    assert bool(gradient.signbit().all())
+    assert model.bias.grad is None
+
+
+@pytest.mark.parametrize("count", [1, 7, 8, 9, 1000])
+def test_one_changed_bit_anywhere_is_put_back(count):
+    values = torch.arange(count, dtype=torch.uint8)
+    before = values.clone()
+    memory = Memory([values])
+    memory.copy([values])
+    values[-1] ^= 1
+    memory.restore()
+    assert torch.equal(values, before)

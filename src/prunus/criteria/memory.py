@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import functools
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
@@ -113,7 +114,9 @@ def _storages(tensor: Tensor) -> Iterator[UntypedStorage]:
 
 
 def _equal(first: UntypedStorage, second: UntypedStorage) -> bool:
-    """Whether all bits are equal, of two of the same size; byte by byte takes seven times as long."""
+    """Whether all bits are equal, of two of the same size; torch compares numbers, and takes three times as long."""
+    if first.device.type == "cpu":
+        return _memcmp(first.data_ptr(), second.data_ptr(), first.nbytes()) == 0
     rest = first.nbytes() // 8 * 8
     words = torch.equal(_viewed(first, torch.int64), _viewed(second, torch.int64))
     return words and torch.equal(_viewed(first, torch.uint8)[rest:], _viewed(second, torch.uint8)[rest:])
@@ -121,3 +124,7 @@ def _equal(first: UntypedStorage, second: UntypedStorage) -> bool:
 
 def _viewed(storage: UntypedStorage, dtype: torch.dtype) -> Tensor:
     return torch.empty(0, dtype=dtype, device=storage.device).set_(storage)
+
+
+_memcmp = ctypes.CDLL(None).memcmp
+_memcmp.argtypes = ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t

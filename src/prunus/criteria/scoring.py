@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from typing import Any
@@ -65,7 +66,7 @@ def score(subject: Subject, criterion: str | Criterion, name: str | None = None)
     """
     function = resolve_criterion(criterion)
     known = str(getattr(function, "__module__", "")).startswith("prunus.")  # anybody else's may write through NumPy
-    with undisturbed(subject.model, copy_first=not known or _is_small(subject.model)):
+    with undisturbed(subject.model, copy_first=not known or _is_small(subject.model), hide_gradients=known):
         with _own_code(name or criterion):
             scores = function(subject)
         if not isinstance(scores, ElementwiseScores):
@@ -114,5 +115,7 @@ def _checked(scores: object, subject: Subject, label: str) -> Scores:
 
 
 def _finite(piece: Tensor) -> bool:
-    lowest, highest = piece.aminmax()  # one pass; a NaN is both
+    if math.isfinite(piece.sum().item()):
+        return True
+    lowest, highest = piece.aminmax()  # finite scores may have an infinite sum, but slower to see; a NaN is both
     return bool(lowest.isfinite() and highest.isfinite())

@@ -84,19 +84,19 @@ class Subject:
                 if len(sizes) == 1:
                     sums = gradients
                 elif len(sizes) == 2:  # anew: gradients of several parameters may lie in one memory
-                    sums = [torch.add(*pair, alpha=share) for pair in zip(sums, gradients, strict=True)]
+                    sums = list(torch._foreach_add(sums, gradients, alpha=share))
                 else:
-                    for total, gradient in zip(sums, gradients, strict=True):
-                        total.add_(gradient, alpha=share)
+                    torch._foreach_add_(sums, gradients, alpha=share)
                 del loss, found, gradients  # so that the next batch can have their memory
         if len(sizes) > 1:
-            for total in sums:
-                total.mul_(sizes[0] / sum(sizes))
+            torch._foreach_mul_(sums, sizes[0] / sum(sizes))
         return dict(zip(self.parameters, sums, strict=True))
 
 
 def wide(gradient: Tensor) -> Tensor:
     """Dense, and in float32 at least."""
+    if gradient.dtype is torch.float32 and gradient.layout is torch.strided:
+        return gradient
     dense = gradient.to_dense() if gradient.is_sparse else gradient
     return dense.to(torch.promote_types(dense.dtype, torch.float32))
 

@@ -14,7 +14,7 @@ from prunus.criteria.memory import Memory
 
 
 @contextmanager
-def undisturbed(model: nn.Module, *, copy_first: bool = False) -> Iterator[None]:
+def undisturbed(model: nn.Module, *, copy_first: bool = False, hide_gradients: bool = False) -> Iterator[None]:
     """Undo what the block does to the model when it is left, also by an error.
 
     As before are then: the mode of every module; which tensors its parameters, buffers and gradients are, and every bit
@@ -28,10 +28,15 @@ def undisturbed(model: nn.Module, *, copy_first: bool = False) -> Iterator[None]
         model: any module.
         copy_first: copy parameters and gradients on entering too: for a block that may write to them past torch's
             operators, as through NumPy. Done anyway where a part of the model is compiled.
+        hide_gradients: let the block find ``parameter.grad`` empty, so that there is nothing of it to copy.
     """
     modules = [(module, module.training, dict(module._parameters), dict(module._buffers)) for module in model.modules()]
     parameters = [(each, each.requires_grad, each.grad) for each in model.parameters()]
-    gradients = [gradient for _, _, gradient in parameters if gradient is not None]
+    if hide_gradients:
+        for parameter, _, gradient in parameters:
+            if gradient is not None:
+                parameter.grad = None
+    gradients = [parameter.grad for parameter, _, _ in parameters if parameter.grad is not None]
     tensors = [*model.parameters(), *model.buffers(), *gradients]
     kept = [_Kept(tensor) for tensor in tensors if not is_lazy(tensor)]
     memory = Memory(tensors)
