@@ -80,12 +80,18 @@ def test_criteria_that_look_at_each_process_own_data_give_the_same_masks_and_wei
 
 
 ONE_FAILS = """
-if rank == 1:
-    batches = []
+def own(subject):
+    if rank == 1:
+        raise KeyError("no such layer")
+    return dict(subject.weights())
+optimizer = torch.optim.SGD(network.parameters(), 0.1)
 try:
-    optimizer = torch.optim.SGD(network.parameters(), 0.1)
-    prunus.Pruner(network, optimizer, OneShot(0.5), "snip", batches=batches)
+    prunus.Pruner(network, optimizer, OneShot(0.5), "snip", batches=batches if rank == 0 else [])
 except prunus.PrunusError as error:
+    print(type(error).__name__, error)
+try:
+    prunus.Pruner(network, optimizer, OneShot(0.5), own)
+except (prunus.PrunusError, KeyError) as error:
     print(type(error).__name__, error)
 print(len(network[0].weight._post_accumulate_grad_hooks or ()))
 dist.destroy_process_group()
@@ -94,8 +100,11 @@ dist.destroy_process_group()
 
 def test_an_error_in_one_process_is_raised_in_all_and_nobody_waits_forever(tmp_path):
     first, second = in_two_processes(ONE_FAILS, tmp_path / "meeting")
-    assert first.startswith("TrainingError process 1 could not choose what to prune: the batches are empty")
+    told = "TrainingError process 1 could not choose what to prune:"
+    assert first.startswith(f"{told} ArgumentError: the batches are empty")
+    assert f"{told} KeyError: 'no such layer'" in first
     assert second.startswith("ArgumentError the batches are empty")
+    assert "KeyError 'no such layer'" in second
     assert first.endswith("\n0\n")
     assert second.endswith("\n0\n")
 

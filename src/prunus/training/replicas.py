@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from prunus.allocation.allocate import Allocation
-from prunus.errors import ArgumentError, PrunusError, TrainingError
+from prunus.errors import ArgumentError, TrainingError
 from prunus.masks.bits import pack_bits, unpack_bits
 from prunus.masks.masks import Masks
 
@@ -50,19 +50,19 @@ def agreed(make: Callable[[], Allocation], parameters: Mapping[str, Tensor], gro
     Raises:
         TrainingError: another process could not choose.
         ArgumentError: the processes do not train replicas of one model.
-        PrunusError: what ``make`` raises.
+        Exception: what ``make`` raises.
     """
     if group is None:
         return make()
     found: Allocation | None = None
-    failure: PrunusError | None = None
+    failure: Exception | None = None
     try:
         found = make()
-    except PrunusError as error:
+    except Exception as error:  # whatever it is, the others must hear of it: they would wait forever
         failure = error
     said = {
         "model": _digest_of_shapes(parameters),
-        "error": failure and str(failure),
+        "error": failure and f"{type(failure).__name__}: {failure}",
         "masks": found and found.masks.digest(),
         "weights": found and [*(found.weights or {})],
         "protected": found and found.protected,
@@ -78,7 +78,7 @@ def agreed(make: Callable[[], Allocation], parameters: Mapping[str, Tensor], gro
     return replace(found, masks=masks, weights=weights or None, protected=first["protected"])
 
 
-def _require_agreement(heard: list[dict[str, Any]], failure: PrunusError | None) -> None:
+def _require_agreement(heard: list[dict[str, Any]], failure: Exception | None) -> None:
     if len({each["model"] for each in heard}) > 1:
         raise ArgumentError(
             "the processes prune parameters of different names or shapes, so they train no replicas of one model: "
