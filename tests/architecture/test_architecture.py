@@ -37,6 +37,9 @@ FREE_OF_TORCH = (
     "prunus.training.plan",
     "prunus.packing.inspection",
     "prunus.experiments.recipe",
+    "prunus.experiments.network_recipe",
+    "prunus.experiments.tree_recipe",
+    "prunus.experiments.own_names",
     "prunus.experiments.work",
     "prunus.cli.app",
 )

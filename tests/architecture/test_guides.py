@@ -16,8 +16,10 @@ from prunus.allocation.budgets.table import BUDGETS
 from prunus.allocation.controls import CONTROLS
 from prunus.allocation.scopes import SCOPES
 from prunus.criteria.table import CRITERIA
+from prunus.experiments.network_recipe import NetworkRecipe
 from prunus.experiments.recipe import Recipe
-from prunus.experiments.settings import ChoiceSettings, SeedSettings, TaskSettings
+from prunus.experiments.seeds import SeedSettings
+from prunus.experiments.settings import ChoiceSettings, TaskSettings
 from prunus.experiments.technique_settings import TechniqueSettings
 from prunus.masks.pattern_names import PATTERNS
 from prunus.selection.metrics import METRICS
@@ -30,7 +32,7 @@ GUIDES = Path(__file__).parents[2] / "docs" / "guides"
 GUIDE = (GUIDES / "recipes.md").read_text(encoding="utf-8")
 LOOPS = (GUIDES / "loops.md").read_text(encoding="utf-8")
 SECTIONS = {
-    "The recipe": Recipe,
+    "The recipe": NetworkRecipe,
     "`[task]`": TaskSettings,
     "`[training]`": Plan,
     "`[[technique]]`": TechniqueSettings,

@@ -10,7 +10,6 @@ import torch
 
 import prunus
 from prunus.experiments.recipe import Recipe
-from prunus.experiments.work import work_of
 from prunus.tasks.load import build_model
 from prunus.training.trainer import Stretch, Trainer
 
@@ -54,7 +53,7 @@ def values():
 @pytest.fixture
 def works(values):
     """The work of a small recipe: the dense runs, then those of the techniques."""
-    return lambda *techniques, **changes: work_of(Recipe.of(values(*techniques, **changes)))
+    return lambda *techniques, **changes: Recipe.of(values(*techniques, **changes)).works()
 
 
 @pytest.fixture

@@ -16,7 +16,6 @@ from prunus.errors import DataError, UserCodeError
 from prunus.experiments.performing import check_data
 from prunus.experiments.performing import perform as perform_work
 from prunus.experiments.recipe import Recipe
-from prunus.experiments.work import work_of
 from prunus.experiments.workshop import forget_tasks
 
 UPSIDE_DOWN = "def score(subject):\n    return {n: SIGNw.abs() for n, w in subject.weights().items()}\n"
@@ -179,12 +178,12 @@ def test_data_are_compared_on_as_many_threads_as_they_were_made_with(perform, da
 
 def test_where_nothing_is_recorded_no_data_are_read_to_compare(values, data, tmp_path, capsys):
     forget_tasks()
-    check_data(work_of(Recipe.of(values({"name": "a"}, **ON_FILE))), prunus.History(tmp_path / "history"))
+    check_data(Recipe.of(values({"name": "a"}, **ON_FILE)).works(), prunus.History(tmp_path / "history"))
     assert capsys.readouterr().out == ""
 
 
 def test_data_that_change_while_an_experiment_runs_are_noticed_before_anything_is_recorded(values, data, tmp_path):
-    dense, technique = work_of(Recipe.of(values({"name": "a"}, **ON_FILE)))
+    dense, technique = Recipe.of(values({"name": "a"}, **ON_FILE)).works()
     history = prunus.History(tmp_path / "history")
     perform_work(dense, history)
     data(shift=0.5)

@@ -7,7 +7,6 @@ import torch
 
 from prunus.errors import TargetError
 from prunus.experiments.recipe import Recipe
-from prunus.experiments.work import work_of
 from prunus.experiments.workshop import Workshop
 from prunus.schedules import Cubic
 from prunus.training.movement import MovementPruner, ScoreThreshold, TopScores
@@ -33,9 +32,9 @@ BY_HAND = {  # technique → the rule that it stands for, and the scores' learni
 
 def work(technique, **changes):
     plain = {"seeds": [0], "sparsities": [0.8], "task": {"data": "digits", "model": "mlp"}}
-    return work_of(
-        Recipe.of({**plain, "training": {"epochs": 2, "batch_size": 50}, "technique": [technique], **changes})
-    )
+    return Recipe.of(
+        {**plain, "training": {"epochs": 2, "batch_size": 50}, "technique": [technique], **changes}
+    ).works()
 
 
 @pytest.mark.parametrize("name", BY_HAND)

@@ -49,6 +49,19 @@ WRITTEN_OUT = {
     ],
     "choose": {"by": "accuracy"},
 }
+TREES = {"sparsities": [0.5], "task": {"data": "wine", "model": "decision-tree"}, "technique": [{}]}
+FOREST = {
+    "title": "q?",
+    "seeds": [3, {"init": 1, "order": 2, "pruning": 3}],
+    "sparsities": [0.3, 0.9],
+    "task": {"data": "wine", "model": "random-forest"},
+    "training": {"pruning_fraction": 0.4, "parameters": {"n_estimators": 4}},
+    "technique": [
+        {"method": "margin-distance", "settings": {"goal": 0.1}},
+        {"method": "reduced-error", "choice": "own"},
+    ],
+    "choose": {"by": "size_bytes", "accuracy_drop_at_most": 0.1},
+}
 RICH = {
     "title": "a question?",
     "seeds": [3, {"init": 1, "order": 2, "pruning": 3}],
@@ -76,6 +89,24 @@ def test_the_digests_of_recipes_stay_as_they_are():
     assert Recipe.of(RICH).id == "f16a16967fe572db"
     assert digest({"b": [1, 0.5, None], "a": "ü"}) == "31f8ed3cb570897d"
     assert derive_seed("init", {"data": "digits"}, 0) == 7243810603425198927
+
+
+def test_the_digests_of_recipes_for_trees_and_of_their_runs_stay_as_they_are():
+    assert Recipe.of(TREES).id == "a17f782508bb5fb7"
+    assert [work.id for work in Recipe.of(TREES).works()] == [
+        *("aff271338ea42447", "e2386c180b03edbc", "8a007ebf6f6311ed"),
+        *("60ebc0d64dc40521", "c99e109e4da0a436", "3839ee4df3f86c59"),
+    ]
+    recipe = Recipe.of(FOREST)
+    assert recipe.id == "9755abe45cb5b852"
+    assert [(work.seeds.label, work.id) for work in recipe.works()] == [
+        *((3, "aaa88c9aceb2a788"), (6310988, "5ebd234f8dad0689")),
+        *((3, "1e8c38436662c5d4"), (6028852, "1e78756f064aa3b6")),
+        *((3, "175cace67060538b"), (6028852, "a1cc4af5d12d83cf")),
+    ]
+    last = recipe.works()[-1]
+    assert [last.growing_seed(), last.splitting_seed(), last.pruning_seed()] == [2103474891, 3250489815, 2849549078]
+    assert last.state_id(0) == digest(["a1cc4af5d12d83cf", 0])
 
 
 def test_a_setting_written_out_at_its_default_changes_no_digest():

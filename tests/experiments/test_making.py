@@ -8,7 +8,6 @@ import torch
 from prunus.allocation.technique import Technique
 from prunus.errors import ArgumentError
 from prunus.experiments.recipe import Recipe
-from prunus.experiments.work import work_of
 from prunus.experiments.workshop import Workshop
 
 STEPS = 12  # of the small recipe: 2 epochs of 120 examples in batches of 20
@@ -212,7 +211,7 @@ def test_every_state_restores_to_the_outcome_and_the_masks_that_were_recorded(pe
         {"criterion": "gradient-weight", "scope": "layer"},
     ]
     history = perform(*techniques)
-    shop = Workshop.of(work_of(Recipe.of(values(*techniques)))[0])
+    shop = Workshop.of(Recipe.of(values(*techniques)).works()[0])
     states = history.states()
     assert len(states) == 2 + 3 + 2 + 2 + 2
     for state in states:

@@ -114,6 +114,6 @@ def test_a_mistake_that_a_change_made_names_the_change_and_no_line(changes, expe
 
 
 def test_no_change_leaves_the_shipped_recipe_as_it_is():
-    from prunus.experiments.recipe import shipped_recipes
+    from prunus.experiments.reading import shipped_recipes
 
     assert Recipe.load("demo") == Recipe.of(tomllib.loads(shipped_recipes()["demo"]))

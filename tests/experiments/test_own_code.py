@@ -8,8 +8,9 @@ import pytest
 
 import prunus
 from prunus.errors import RecipeError, UserCodeError
+from prunus.experiments.own_names import require_own
 from prunus.experiments.performing import perform as perform_work
-from prunus.experiments.recipe import Recipe, require_own
+from prunus.experiments.recipe import Recipe
 
 SOURCE = (Path(__file__).parent / "modules" / "brokentask.py").read_text(encoding="utf-8").split("\n")
 BOOM = 'raise Unpicklable("boom", "bang")'

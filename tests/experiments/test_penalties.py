@@ -9,7 +9,6 @@ import torch
 
 from prunus.errors import ScopeError, TargetError, UserCodeError
 from prunus.experiments.recipe import Recipe
-from prunus.experiments.work import work_of
 from prunus.experiments.workshop import Workshop
 from prunus.training.gates import ExpectedL0
 from prunus.training.penalties import L1, GroupLasso, Penalized
@@ -68,7 +67,7 @@ def by_hand(technique, penalty, initial):
         "task": {"data": "digits", "model": "mlp"},
         "technique": [technique],
     }
-    made = work_of(Recipe.of({**recipe, "training": {"epochs": 2, "batch_size": 50}}))[-1]
+    made = Recipe.of({**recipe, "training": {"epochs": 2, "batch_size": 50}}).works()[-1]
     trainer = Workshop.of(made).trainer()
     replace(trainer, loss=Penalized(trainer.loss, penalty, initial)).fit(initial, made.order_seed())
     return initial
@@ -155,7 +154,7 @@ def test_gates_are_trained_with_the_weights_as_by_hand(on_digits, digits):
     found = on_digits(technique)
     model, _ = digits(found["dense"][0])
     plain = {"seeds": [0], "sparsities": [0.5], "task": {"data": "digits", "model": "mlp"}, "technique": [technique]}
-    made = work_of(Recipe.of({**plain, "training": {"epochs": 2, "batch_size": 50}}))[-1]
+    made = Recipe.of({**plain, "training": {"epochs": 2, "batch_size": 50}}).works()[-1]
     penalty = ExpectedL0(1e-5, drop_rate=0.3, include=["fc1", "fc2"], seed=made.pruning_seed("pruning", 1))
     gated, trainer = penalty.gated(model), Workshop.of(made).trainer()
     optimizer = trainer.make_optimizer(model)

@@ -8,7 +8,9 @@ import jsonschema
 import pytest
 
 from prunus.errors import RecipeError
-from prunus.experiments.recipe import Recipe, shipped_recipes
+from prunus.experiments.kinds import RECIPES
+from prunus.experiments.reading import shipped_recipes
+from prunus.experiments.recipe import Recipe
 
 RECIPE = """\
 title = "?"
@@ -168,7 +170,7 @@ def test_unknown_keys_of_a_seed_are_named(tmp_path):
          "'rmsprop', got 'adan'; did you mean 'adam'?"),
         ('criterion = "random"', 'criterion = "magnitud"', "18: technique.1.criterion: no criterion is named "
          "'magnitud': there are "),
-        ('name = "second"', 'name = "dense"', "17: technique.1.name: 'dense' is the unpruned network's name"),
+        ('name = "second"', 'name = "dense"', "17: technique.1.name: 'dense' is the name of what is not pruned"),
         ('schedule = "levels"', 'schedule = "level"', "19: technique.1.schedule: no schedule is named 'level': there "
          "are cubic, iterative, levels, linear, one-shot; did you mean 'levels'?"),
         ('schedule = "levels"', 'scope = "globl"', "19: technique.1.scope: no scope is named 'globl': there are "
@@ -380,7 +382,7 @@ def test_a_file_goes_before_a_shipped_recipe_of_its_name(tmp_path, monkeypatch):
 
 
 def test_the_schema_allows_the_shipped_recipes_and_refuses_unknown_keys(values):
-    schema = json.loads(json.dumps(Recipe.model_json_schema()))
+    schema = json.loads(json.dumps(RECIPES["network"].load().model_json_schema()))
     jsonschema.Draft202012Validator.check_schema(schema)
     assert shipped_recipes()
     good = [*map(tomllib.loads, [RECIPE, *shipped_recipes().values()]), values()]

@@ -5,7 +5,8 @@ import dataclasses
 import pytest
 
 from prunus.experiments.recipe import Recipe
-from prunus.experiments.work import Seeds, stated_plan, work_of
+from prunus.experiments.seeds import Seeds
+from prunus.experiments.work import stated_plan
 from prunus.training.plan import Plan
 
 
@@ -170,9 +171,9 @@ def test_a_changed_source_of_the_user_makes_other_work(values, tmp_path, monkeyp
     ids = []
     for source in ("x = 1", "x = 2", "x = 1"):
         (tmp_path / "my_source.py").write_text(source)
-        task = work_of(Recipe.of(values(task="my_source:task")))
-        criterion = work_of(Recipe.of(values({"criterion": "my_source:score"})))
-        model = work_of(Recipe.of(values(task={"data": "digits", "model": "my_source:model"})))
+        task = Recipe.of(values(task="my_source:task")).works()
+        criterion = Recipe.of(values({"criterion": "my_source:score"})).works()
+        model = Recipe.of(values(task={"data": "digits", "model": "my_source:model"})).works()
         ids.append([work.id for work in (*task, *criterion, *model)])
     first, changed, back = ids
     assert first == back
@@ -194,7 +195,7 @@ def test_the_ids_of_work_stay_as_they_are():
         "task": {"data": "digits", "model": "mlp"},
         "technique": [{}, {"criterion": "random", "schedule": "iterative", "retrain": "rewind"}],
     }
-    assert [work.id for work in work_of(Recipe.of(recipe))] == [
+    assert [work.id for work in Recipe.of(recipe).works()] == [
         "2d78110d24b200d1",
         "d6bd4d34debcb7a6",
         "b1372a30d9a73a52",
@@ -202,7 +203,7 @@ def test_the_ids_of_work_stay_as_they_are():
         "dd0d1a9965cae382",
         "7ee8cc053b4d9ae6",
     ]
-    work = work_of(Recipe.of(recipe))[-1]
+    work = Recipe.of(recipe).works()[-1]
     assert (work.seeds.label, work.init_seed(), work.order_seed()) == (
         6028852,
         3160826001913187804,

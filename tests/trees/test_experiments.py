@@ -14,7 +14,6 @@ from prunus.errors import DataError, RecipeError, TrainingError
 from prunus.experiments.performing import perform
 from prunus.experiments.recipe import Recipe
 from prunus.experiments.tree_recipe import TreeRecipe
-from prunus.experiments.work import work_of
 from prunus.history.store import History
 from prunus.tasks.load import load_data
 from prunus.trees import unpack
@@ -125,7 +124,7 @@ def test_the_same_recipe_again_does_nothing_and_a_lost_state_comes_back_the_same
     assert {state.id: state.record.weights for state in again.states()} == {
         state.id: state.record.weights for state in history.states()
     }
-    work = next(work for work in work_of(Recipe.of(recipe_with())) if work.label == "cost-complexity")
+    work = next(work for work in Recipe.of(recipe_with()).works() if work.label == "cost-complexity")
     lost = again.state(work.state_id(1))
     before = lost.record
     (again.folder / lost.place.path).unlink()

@@ -60,6 +60,11 @@ def code_digest(target: str) -> str:
     return digest(modules) if modules else ""
 
 
+def code_digests(*names: str | None) -> dict[str, str]:
+    """Digest of the code behind each of the names that is a user's own ``"module:name"``; see ``code_digest``."""
+    return {f"source of {name}": code_digest(name) for name in names if name is not None and ":" in name}
+
+
 def _import_anew(target: str, modules: dict[str, str]) -> None:
     """Import the target again, if this process has imported any of its modules."""
     from prunus.tasks.load import import_own  # needs torch, without which recipes can be checked

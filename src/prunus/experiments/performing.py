@@ -6,23 +6,19 @@ import contextlib
 import time
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
-from typing import Any
 
 import torch
 
 from prunus.errors import DataError, UnknownNameError
+from prunus.experiments.base_work import BaseWork
 from prunus.experiments.environment import environment
-from prunus.experiments.making import DenseMaker, Made, Maker, TechniqueMaker, state_id
-from prunus.experiments.tree_work import TreeWork
-from prunus.experiments.work import Work, stated_plan
-from prunus.experiments.workshop import Workshop
+from prunus.experiments.kinds import PERFORMERS
+from prunus.experiments.performer import Finished, Performer
 from prunus.history.records import RunRecord, StateRecord
 from prunus.history.store import History
-from prunus.masks.storage import masks_to_bytes
-from prunus.packing.format import pack
 
 
-def perform(work: Work | TreeWork, history: History) -> None:
+def perform(work: BaseWork, history: History) -> None:
     """Do what is missing of the run and record it; a run that is complete is left alone.
 
     Another process that does the same run is waited for. After the death of a process at any moment, the next call
@@ -31,23 +27,17 @@ def perform(work: Work | TreeWork, history: History) -> None:
     Raises:
         PrunusError: the work cannot be done; what was recorded before stays.
     """
-    if isinstance(work, TreeWork):
-        from prunus.experiments.trees import perform_trees  # which needs scikit-learn, and parts of this module
-
-        perform_trees(work, history)
-        return
     with history.lock(work.id), one_thread():
         if history.complete(work.id):
             return
         check_data([work.dense, work], history)
-        maker = _maker(work, history)
-        history.begin(run_record(work, maker.shop.data_digest))
+        performer = _performer(work, history)
+        history.begin(_run_record(work, performer))
         recorded = {state.position for state in history.states(work.id)}
         for position in sorted({*range(work.states_planned)} - recorded):
             started = time.perf_counter()
-            with maker.shop.own_code():
-                made = maker.make(position)
-            _record(maker, position, made, started)
+            finished = performer.make(position)
+            history.add(_state_record(work, position, finished, history, started))
 
 
 @contextlib.contextmanager
@@ -64,29 +54,12 @@ def one_thread() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-def run_record(work: Work, data_digest: str) -> RunRecord:
-    """The run as the history knows it."""
-    return RunRecord(
-        id=work.id,
-        technique=work.label,
-        settings=work.technique.stated() | work.code if work.technique else {},
-        task=work.task,
-        training=stated_plan(work.training),
-        seed=work.seeds.label,
-        seeds=work.seeds.stated,
-        sparsities=work.sparsities,
-        states_planned=work.states_planned,
-        created=now(),
-        environment=environment() | {"data": data_digest},
-    )
-
-
 def now() -> str:
     """The time, UTC, ISO 8601."""
     return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
-def check_data(works: Sequence[Any], history: History) -> None:
+def check_data(works: Sequence[BaseWork], history: History) -> None:
     """Refuse to go on with, to compare with, or to answer with what was recorded of other data of the same name.
 
     The data are read and digested wherever one of the runs is recorded, complete or not: no time of a file and no name
@@ -100,39 +73,16 @@ def check_data(works: Sequence[Any], history: History) -> None:
         DataError: a run was recorded with other data, or the data cannot be read.
         UserCodeError: the user's own function that makes them raises an error.
     """
-    if isinstance(works[0], TreeWork):
-        from prunus.experiments.trees import check_tree_data  # which needs scikit-learn, and parts of this module
-
-        check_tree_data(works, history)
-        return
-    recorded = recorded_runs(works, history)
+    recorded = _recorded_runs(works, history)
     if not recorded:
         return
     try:
         with one_thread():  # a mean that a user's task subtracts must not depend on the threads
-            digest = Workshop.of(works[0]).data_digest
+            digest = _performer(works[0], history).data_digest
     except DataError as error:
         raise DataError(
             f"{error}; what is recorded can be looked at without the data, by `prunus show` and `prunus report`"
         ) from error
-    refuse_other_data(recorded, digest)
-
-
-def recorded_runs(works: Sequence[Work | TreeWork], history: History) -> list[RunRecord]:
-    """The runs of these works that the history has."""
-    found = []
-    for work in works:
-        with contextlib.suppress(UnknownNameError):
-            found.append(history.run(work.id))
-    return found
-
-
-def refuse_other_data(recorded: Sequence[RunRecord], digest: str) -> None:
-    """Refuse data with another digest than those that the runs were recorded with.
-
-    Raises:
-        DataError: a run was recorded with other data.
-    """
     for run in recorded:
         before = run.environment.get("data", digest)
         if before != digest:
@@ -144,30 +94,53 @@ def refuse_other_data(recorded: Sequence[RunRecord], digest: str) -> None:
             )
 
 
-def _maker(work: Work, history: History) -> Maker:
-    shop = Workshop.of(work)
-    return TechniqueMaker(work, shop, history, work.technique) if work.technique else DenseMaker(work, shop, history)
+def _performer(work: BaseWork, history: History) -> Performer:
+    performer: Performer = PERFORMERS[work.kind].load().of(work, history)
+    return performer
 
 
-def _record(maker: Maker, position: int, made: Made, started: float) -> None:
-    work, shop, blobs = maker.work, maker.shop, maker.history.blobs
-    with shop.own_code():
-        (validation, test), cost = shop.outcomes(made.model), shop.cost(made.model, made.masks)
-    state = StateRecord(
-        id=state_id(work.id, position),
+def _recorded_runs(works: Sequence[BaseWork], history: History) -> list[RunRecord]:
+    """The runs of these works that the history has."""
+    found = []
+    for work in works:
+        with contextlib.suppress(UnknownNameError):
+            found.append(history.run(work.id))
+    return found
+
+
+def _run_record(work: BaseWork, performer: Performer) -> RunRecord:
+    """The run as the history knows it."""
+    return RunRecord(
+        id=work.id,
+        technique=work.label,
+        settings=work.technique.stated() | work.code if work.technique else {},
+        task=work.task,
+        training=work.stated_training,
+        seed=work.seeds.label,
+        seeds=work.seeds.stated,
+        sparsities=work.sparsities,
+        states_planned=work.states_planned,
+        created=now(),
+        environment=environment() | performer.versions | {"data": performer.data_digest},
+    )
+
+
+def _state_record(work: BaseWork, position: int, finished: Finished, history: History, started: float) -> StateRecord:
+    """The state as the history knows it, its files stored."""
+    return StateRecord(
+        id=work.state_id(position),
         run=work.id,
-        parent=made.parent,
-        kind=made.kind,
+        parent=finished.parent,
+        kind=finished.kind,
         position=position,
-        pruning=made.pruning,
-        retraining=made.retraining,
-        validation=validation,
-        test=test,
-        cost=cost,
-        weights=blobs.put(pack(made.model.state_dict(), made.masks)),
-        masks=blobs.put(masks_to_bytes(made.masks)) if made.masks else None,
-        training_loss=made.training_loss,
+        pruning=finished.pruning,
+        retraining=finished.retraining,
+        validation=finished.validation,
+        test=finished.test,
+        cost=finished.cost,
+        weights=history.blobs.put(finished.weights),
+        masks=history.blobs.put(finished.masks) if finished.masks else None,
+        training_loss=finished.training_loss,
         created=now(),
         seconds=time.perf_counter() - started,
     )
-    maker.history.add(state)

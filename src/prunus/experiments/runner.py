@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from prunus.errors import ArgumentError, HistoryError, PrunusError, TrainingError
+from prunus.experiments.base_work import BaseWork
 from prunus.experiments.environment import available_cores
 from prunus.experiments.performing import check_data, now, perform
 from prunus.experiments.recipe import Recipe
-from prunus.experiments.work import Work, work_of
 from prunus.experiments.workshop import forget_tasks
 from prunus.history.records import ExperimentRecord
 from prunus.history.store import History
@@ -37,7 +37,7 @@ class Progress:
 
 
 Watcher = Callable[[Progress], None]
-Failure = tuple[Work, PrunusError]
+Failure = tuple[BaseWork, PrunusError]
 
 
 def run(
@@ -72,7 +72,7 @@ def run(
     history = History(history.folder if isinstance(history, History) else history)
     if jobs is not None and jobs < 1:
         raise ArgumentError(f"jobs must be at least 1, got {jobs}")
-    works = work_of(recipe)
+    works = recipe.works()
     forget_tasks()  # another file, or another $PRUNUS_DATA, may lie behind the name by now
     check_data(works, history)
     history.record(
@@ -101,7 +101,7 @@ class _Counter:
             self._watch(Progress(len(self._view.states()), self._planned))
 
 
-def _here(works: list[Work], history: History, progress: _Counter) -> list[Failure]:
+def _here(works: list[BaseWork], history: History, progress: _Counter) -> list[Failure]:
     failures: list[Failure] = []
     waiting = list(works)
     while ready := list(_ready(waiting, [], [work for work, _ in failures])):
@@ -117,12 +117,12 @@ def _here(works: list[Work], history: History, progress: _Counter) -> list[Failu
     return failures
 
 
-def _in_processes(works: list[Work], history: History, jobs: int, progress: _Counter) -> list[Failure]:
+def _in_processes(works: list[BaseWork], history: History, jobs: int, progress: _Counter) -> list[Failure]:
     """Each run in a process of its own; a technique starts when the dense network of its seed is trained."""
     from loky import ProcessPoolExecutor
 
     executor = ProcessPoolExecutor(jobs, initializer=_die_with_parent, initargs=(os.getpid(),))
-    running: dict[Future[None], Work] = {}
+    running: dict[Future[None], BaseWork] = {}
     failures: list[Failure] = []
     waiting = list(works)
     try:
@@ -149,7 +149,7 @@ def _in_processes(works: list[Work], history: History, jobs: int, progress: _Cou
     return failures
 
 
-def _ready(waiting: list[Work], running: list[Work], failed: list[Work]) -> Iterator[Work]:
+def _ready(waiting: list[BaseWork], running: list[BaseWork], failed: list[BaseWork]) -> Iterator[BaseWork]:
     """Work whose dense network is not about to be made by somebody else."""
     pending = {work.id for work in [*waiting, *running] if work.technique is None}
     broken = {work.id for work in failed}
@@ -171,7 +171,7 @@ def _die_with_parent(parent: int) -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
-def _perform_alone(work: Work, folder: Path) -> None:
+def _perform_alone(work: BaseWork, folder: Path) -> None:
     perform(work, History(folder, create=False))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
@@ -11,16 +12,18 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    GetCoreSchemaHandler,
     GetJsonSchemaHandler,
     field_validator,
     model_validator,
 )
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, PydanticKnownError
+from pydantic_core.core_schema import no_info_after_validator_function
 
 from prunus.errors import ArgumentError
 from prunus.experiments.messages import mistakes
-from prunus.lookup import unknown_name
+from prunus.lookup import Table, require_name
 from prunus.schedules.base import require_sparsity
 from prunus.selection.constraints import parse_constraints
 from prunus.selection.metrics import METRICS
@@ -63,6 +66,37 @@ class Settings(BaseModel):
         return self.model_dump(mode="json", exclude_defaults=True)
 
 
+_OWN_SCHEMA: JsonSchemaValue = {"type": "string", "pattern": r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$"}
+
+
+@dataclass(frozen=True, eq=False)
+class Named:
+    """What a text in a recipe is: a name of a table, or a user's own ``"module:name"``.
+
+    Refused is what is neither; the JSON schema lists the names.
+
+    Attributes:
+        table: of the names.
+        own: whether it may be the user's own.
+    """
+
+    table: Table
+    own: bool = True
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return no_info_after_validator_function(self._known, handler(source))
+
+    def __get_pydantic_json_schema__(self, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        names: JsonSchemaValue = {"type": "string", "enum": [*self.table]}
+        return {"anyOf": [names, _OWN_SCHEMA]} if self.own else names
+
+    def _known(self, name: str) -> str:
+        if self.own:
+            return known(self.table, name)
+        self.table[name]
+        return name
+
+
 class TaskSettings(Settings):
     """What to learn, and with which network.
 
@@ -74,10 +108,12 @@ class TaskSettings(Settings):
             ``task = "module:function"`` says the same.
     """
 
-    data: str | None = None
-    model: str | None = None
+    data: Annotated[str, Named(DATASETS)] | None = None
+    model: Annotated[str, Named(MODELS)] | None = None
     augment: bool = False
     target: str | None = None
+
+    model_config = ConfigDict(json_schema_extra={"anyOf": [{"required": ["data", "model"]}, {"required": ["target"]}]})
 
     @model_validator(mode="before")
     @classmethod
@@ -86,22 +122,12 @@ class TaskSettings(Settings):
 
     @classmethod
     def __get_pydantic_json_schema__(cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
-        return {"anyOf": [{"type": "string", "pattern": "^[^:]+:[^:]+$"}, handler(core_schema)]}
+        return {"anyOf": [_OWN_SCHEMA, handler(core_schema)]}
 
     @field_validator("target")
     @classmethod
     def _target_is_written_right(cls, name: str | None) -> str | None:
         return name if name is None else own(name)
-
-    @field_validator("data")
-    @classmethod
-    def _data_exists(cls, name: str | None) -> str | None:
-        return name if name is None else known(DATASETS, name)
-
-    @field_validator("model")
-    @classmethod
-    def _model_exists(cls, name: str | None) -> str | None:
-        return name if name is None else known(MODELS, name)
 
     @model_validator(mode="after")
     def _is_whole(self) -> Self:
@@ -110,20 +136,6 @@ class TaskSettings(Settings):
         if self.target is not None and (self.data is not None or self.model is not None or self.augment):
             raise ValueError("target stands for the whole task: leave out data, model and augment")
         return self
-
-
-class SeedSettings(Settings):
-    """Separate seeds for what is random.
-
-    Attributes:
-        init: of the first weights.
-        order: of the data's order, of augmentation and of dropout.
-        pruning: of criteria that draw, and of new weights for ``reinit``.
-    """
-
-    init: Whole = Field(ge=0)
-    order: Whole = Field(ge=0)
-    pruning: Whole = Field(ge=0)
 
 
 class ChoiceSettings(BaseModel):
@@ -135,15 +147,21 @@ class ChoiceSettings(BaseModel):
     Every other key is a constraint, ``METRIC_at_least`` or ``METRIC_at_most``.
     """
 
-    model_config = ConfigDict(extra="allow", frozen=True)
+    model_config = ConfigDict(
+        extra="allow",
+        frozen=True,
+        json_schema_extra={
+            "additionalProperties": False,
+            "patternProperties": {f"^({'|'.join(METRICS)})_at_(least|most)$": {"type": "number"}},
+        },
+    )
 
-    by: str = "accuracy"
+    by: str = Field(default="accuracy", json_schema_extra={"enum": [*METRICS]})
 
     @field_validator("by")
     @classmethod
     def _metric_exists(cls, name: str) -> str:
-        if name not in METRICS:
-            raise ValueError(unknown_name("metric", name, METRICS))
+        require_name("metric", name, METRICS)
         return name
 
     @model_validator(mode="after")

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from prunus.errors import DataError, TrainingError
-from prunus.experiments.tree_recipe import TreeTechniqueSettings
+from prunus.experiments.tree_settings import TreeTechniqueSettings
 from prunus.experiments.tree_work import TreeWork
 from prunus.history.records import Pruning, TensorCount
 from prunus.history.state import State

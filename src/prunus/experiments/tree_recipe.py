@@ -1,132 +1,60 @@
-"""Recipes for trees and forests. Unknown keys are refused; every name is looked up where it stands."""
+"""Recipes for decision trees and forests."""
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Mapping
-from typing import Any, Literal, Self
+from collections.abc import Iterator
+from typing import Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
-from prunus.errors import ArgumentError
+from prunus.errors import ArgumentError, PrunusError
+from prunus.experiments.base_work import with_dense
+from prunus.experiments.code import code_digests
 from prunus.experiments.identity import digest
 from prunus.experiments.lines import Path as KeyPath
 from prunus.experiments.messages import mistakes
-from prunus.experiments.recipe import Seed
-from prunus.experiments.settings import ChoiceSettings, Number, Settings, Sparsities, known
-from prunus.lookup import unknown_name
-from prunus.tasks.tables import DATASETS
+from prunus.experiments.recipe import Recipe
+from prunus.experiments.tree_settings import GrowingSettings, TreeTaskSettings, TreeTechniqueSettings
+from prunus.experiments.tree_work import TreeWork
+from prunus.lookup import own_code, unknown_name
 from prunus.trees.table import ESTIMATORS, METHODS
 
 
-def grows_trees(values: Mapping[str, Any]) -> bool:
-    """Whether the values of a recipe are those of one for trees: its model is one of theirs."""
-    task = values.get("task")
-    return isinstance(task, Mapping) and task.get("model") in ESTIMATORS
-
-
-class TreeTaskSettings(Settings):
-    """What to learn, and with what.
+class TreeRecipe(Recipe):
+    """One experiment with trees or forests.
 
     Attributes:
-        data: data set of one class for each example, by name or as ``"module:function"``.
-        model: ``"decision-tree"``, ``"extra-tree"``, ``"random-forest"`` or ``"extra-trees"``.
-    """
-
-    data: str
-    model: str
-
-    @field_validator("data")
-    @classmethod
-    def _data_exists(cls, name: str) -> str:
-        return known(DATASETS, name)
-
-    @field_validator("model")
-    @classmethod
-    def _model_exists(cls, name: str) -> str:
-        ESTIMATORS[name]
-        return name
-
-
-class GrowingSettings(Settings):
-    """How the trees are grown.
-
-    Attributes:
-        pruning_fraction: of the training split, held out from growing for methods that judge by such examples; the
-            validation split is left for choosing among the results.
-        parameters: of the model, as scikit-learn calls them; its seed comes from ``seeds``.
-    """
-
-    pruning_fraction: Number = Field(default=0.25, ge=0, lt=1)
-    parameters: dict[str, Any] = Field(default={})
-
-
-class TreeTechniqueSettings(Settings):
-    """One way to prune trees, to compare with the others.
-
-    Attributes:
-        name: as it appears in tables; made from the settings where empty.
-        method: how nodes or trees are chosen, see ``prunus.trees.METHODS``, or ``"module:name"``.
-        settings: of the method, where it has any, as a table: ``settings = { confidence = 0.1 }``.
-        choice: how much is pruned: the ``"sparsities"`` of the recipe, as fractions of the nodes, or the method's
-            ``"own"`` choice.
-    """
-
-    name: str = ""
-    method: str = "cost-complexity"
-    settings: dict[str, Any] = Field({})
-    choice: Literal["sparsities", "own"] = "sparsities"
-
-    @field_validator("method")
-    @classmethod
-    def _method_exists(cls, name: str) -> str:
-        return known(METHODS, name)
-
-    @property
-    def label(self) -> str:
-        """The name, or one made from the settings."""
-        own = ("own choice",) if self.choice == "own" else ()
-        return self.name or ", ".join([self.method, *(f"{name} {each}" for name, each in self.settings.items()), *own])
-
-
-class TreeRecipe(Settings):
-    """One experiment with trees: which techniques to compare, on what, how sparse, how often, and what to choose.
-
-    Attributes:
-        title: the question it asks.
-        seeds: one replicate for each: ``init`` grows the trees, ``order`` draws what is held out from growing,
-            ``pruning`` is that of methods that draw.
         sparsities: rising targets, fractions of the nodes in [0, 1); none where every technique makes its own choice.
         task: data and model.
         training: how the trees are grown.
         technique: what to compare.
-        choose: which result to ship.
     """
 
-    title: str = ""
-    seeds: tuple[Seed, ...] = Field((0, 1, 2), min_length=1)
-    sparsities: Sparsities = ()
     task: TreeTaskSettings
     training: GrowingSettings = GrowingSettings()
     technique: tuple[TreeTechniqueSettings, ...] = Field(min_length=1)
-    choose: ChoiceSettings = ChoiceSettings()
-
-    @field_validator("seeds")
-    @classmethod
-    def _seeds_differ(cls, values: tuple[Any, ...]) -> tuple[Any, ...]:
-        if len({str(value) for value in values}) < len(values):
-            raise ValueError(f"seeds must differ, got {', '.join(map(str, values))}")
-        return values
-
-    @property
-    def techniques(self) -> tuple[TreeTechniqueSettings, ...]:
-        """What is compared."""
-        return self.technique
 
     @property
     def id(self) -> str:
         """Digest of what is stated: a new setting whose default changes nothing keeps old digests."""
         return digest({"trees": self.stated()})
+
+    def works(self) -> list[TreeWork]:
+        """Every run that has to be done, those that grow first."""
+        task = self.task.stated() | code_digests(self.task.data)
+        return with_dense(
+            TreeWork(
+                task,
+                self.training,
+                seeds,
+                technique,
+                () if technique.choice == "own" else self.sparsities,
+                code_digests(technique.method),
+            )
+            for technique in self.techniques
+            for seeds in self.replicates
+        )
 
     @property
     def own(self) -> list[tuple[KeyPath, str]]:
@@ -134,9 +62,15 @@ class TreeRecipe(Settings):
         methods = [(("technique", index, "method"), each.method) for index, each in enumerate(self.technique)]
         return [(path, name) for path, name in [(("task", "data"), self.task.data), *methods] if ":" in name]
 
+    def wrong_settings(self) -> Iterator[tuple[KeyPath, PrunusError]]:
+        """Key → what is wrong with the settings of a method of the user's own."""
+        for index, technique in enumerate(self.technique):
+            if ":" in technique.method and (wrong := _wrong_settings(technique)):
+                yield ("technique", index, "settings"), wrong
+
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
-        found = [*self._wrong_parameters(), *self._wrong_names()]
+        found = [*self._wrong_parameters()]
         for index, technique in enumerate(self.technique):
             found += [(("technique", index, key), wrong) for key, wrong in self._wrong_with(technique)]
         if found:
@@ -153,14 +87,6 @@ class TreeRecipe(Settings):
             elif name not in allowed:
                 yield ("training", "parameters", name), wrong
 
-    def _wrong_names(self) -> Iterator[tuple[KeyPath, str]]:
-        labels = [technique.label for technique in self.technique]
-        for index, label in enumerate(labels):
-            if label in labels[:index]:
-                yield ("technique", index, "name"), f"two techniques are called '{label}': give each a name of its own"
-            if label == "dense":
-                yield ("technique", index, "name"), "'dense' is the name of what is not pruned: call it something else"
-
     def _wrong_with(self, technique: TreeTechniqueSettings) -> Iterator[tuple[str, str]]:
         if technique.choice == "sparsities" and not self.sparsities:
             yield "choice", "there are no sparsities to reach: give some, or choice = 'own'"
@@ -171,9 +97,19 @@ class TreeRecipe(Settings):
             yield "method", f"'{technique.method}' removes whole trees of a forest, and a {self.task.model} is one tree"
         if "validation" in needs and not self.training.pruning_fraction:
             yield "method", f"'{technique.method}' judges by examples held out: training.pruning_fraction is 0"
-        from prunus.trees.method import resolve_method  # needs scikit-learn, which other recipes can do without
+        if wrong := _wrong_settings(technique):
+            yield "settings", str(wrong)
 
-        try:
+
+def _wrong_settings(technique: TreeTechniqueSettings) -> PrunusError | None:
+    """What is wrong with the settings of the technique's method, or None."""
+    from prunus.trees.method import resolve_method  # needs scikit-learn, which other recipes can do without
+
+    try:
+        with own_code(technique.method):
             resolve_method(technique.method, technique.settings)
-        except (ArgumentError, TypeError) as error:
-            yield "settings", str(error)
+    except PrunusError as error:
+        return error
+    except TypeError as error:
+        return ArgumentError(str(error))
+    return None

@@ -1,92 +1,57 @@
-"""Doing the work of a recipe for trees: one run, state by state, each recorded as soon as it is made."""
+"""Doing the work of a recipe for trees."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Sequence
+from dataclasses import dataclass
 from importlib.metadata import version
 
-from prunus.experiments.environment import environment
-from prunus.experiments.performing import now, one_thread, recorded_runs, refuse_other_data
-from prunus.experiments.tree_making import Grove, MadeTrees
+from prunus.experiments.performer import Finished, Performer
+from prunus.experiments.tree_making import Grove
 from prunus.experiments.tree_work import TreeWork
-from prunus.history.records import RunRecord, StateRecord
 from prunus.history.store import History
 from prunus.trees.evaluation import cost
 from prunus.trees.storage import pack
 
 
-def perform_trees(work: TreeWork, history: History) -> None:
-    """Do what is missing of the run and record it; a run that is complete is left alone.
+@dataclass(frozen=True, eq=False)
+class TreePerformer(Performer):
+    """Grows and prunes the trees of one run.
 
-    Another process that does the same run is waited for. After the death of a process at any moment, the next call
-    makes what is missing.
-
-    Raises:
-        PrunusError: the work cannot be done; what was recorded before stays.
+    Attributes:
+        grove: the run and its data.
+        history: where the trees that it prunes are read.
     """
-    with history.lock(work.id), one_thread():
-        if history.complete(work.id):
-            return
-        check_tree_data([work.dense, work], history)
-        grove = Grove.of(work)
-        history.begin(_run_record(work, grove.data_digest))
-        recorded = {state.position for state in history.states(work.id)}
-        for position in sorted({*range(work.states_planned)} - recorded):
-            started = time.perf_counter()
-            _record(grove, position, grove.make(position, history), history, started)
 
+    grove: Grove
+    history: History
 
-def check_tree_data(works: Sequence[TreeWork], history: History) -> None:
-    """Refuse to go on with, to compare with, or to answer with what was recorded of other data of the same name.
+    @classmethod
+    def of(cls, work: TreeWork, history: History) -> TreePerformer:
+        """The performer of the work, with its data loaded."""
+        return cls(Grove.of(work), history)
 
-    Args:
-        works: runs of one task.
-        history: in which some of them may be recorded.
+    @property
+    def data_digest(self) -> str:
+        """Digest of the examples of all splits."""
+        return self.grove.data_digest
 
-    Raises:
-        DataError: a run was recorded with other data, or the data cannot be read.
-        UserCodeError: the user's own function that makes them raises an error.
-    """
-    recorded = recorded_runs(works, history)
-    if recorded:
-        refuse_other_data(recorded, Grove.of(works[0]).data_digest)
+    @property
+    def versions(self) -> dict[str, str]:
+        """Of what grows the trees."""
+        return {"scikit-learn": version("scikit-learn")}
 
-
-def _run_record(work: TreeWork, data_digest: str) -> RunRecord:
-    return RunRecord(
-        id=work.id,
-        technique=work.label,
-        settings=work.technique.stated() | work.code if work.technique else {},
-        task=work.task,
-        training=work.training.stated(),
-        seed=work.seeds.label,
-        seeds=work.seeds.stated,
-        sparsities=work.sparsities,
-        states_planned=work.states_planned,
-        created=now(),
-        environment=environment() | {"scikit-learn": version("scikit-learn"), "data": data_digest},
-    )
-
-
-def _record(grove: Grove, position: int, made: MadeTrees, history: History, started: float) -> None:
-    work, data, parent = grove.work, grove.data, made.parent
-    unpruned = parent.record.cost.size_bytes if parent and parent.record.cost else None
-    state = StateRecord(
-        id=work.state_id(position),
-        run=work.id,
-        parent=parent.id if parent else None,
-        kind="pruned" if made.pruning else "trained",
-        position=position,
-        pruning=made.pruning,
-        retraining="none" if made.pruning else None,
-        validation=grove.outcome(made.estimator, data.validation),
-        test=grove.outcome(made.estimator, data.test),
-        cost=cost(made.estimator, unpruned),
-        weights=history.blobs.put(pack(made.estimator)),
-        masks=None,
-        training_loss=made.training_loss,
-        created=now(),
-        seconds=time.perf_counter() - started,
-    )
-    history.add(state)
+    def make(self, position: int) -> Finished:
+        """Grow or prune, measure and pack."""
+        made, data = self.grove.make(position, self.history), self.grove.data
+        parent = made.parent.record if made.parent else None
+        return Finished(
+            kind="pruned" if made.pruning else "trained",
+            parent=parent.id if parent else None,
+            validation=self.grove.outcome(made.estimator, data.validation),
+            test=self.grove.outcome(made.estimator, data.test),
+            cost=cost(made.estimator, parent.cost.size_bytes if parent and parent.cost else None),
+            weights=pack(made.estimator),
+            pruning=made.pruning,
+            retraining="none" if made.pruning else None,
+            training_loss=made.training_loss,
+        )

@@ -1,14 +1,12 @@
-"""The work of a recipe: its runs, what identifies each, and the steps of each."""
+"""The work of a recipe for a network: its runs, and the steps of each."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
 
-from prunus.experiments.code import code_digest
-from prunus.experiments.identity import derive_seed, digest
-from prunus.experiments.recipe import Recipe
-from prunus.experiments.settings import SeedSettings
+from prunus.experiments.base_work import BaseWork
+from prunus.experiments.identity import derive_seed
 from prunus.experiments.technique_settings import TechniqueSettings
 from prunus.schedules.rounds import rounds_to
 from prunus.training.plan import Plan
@@ -34,80 +32,23 @@ class Step:
 
 
 @dataclass(frozen=True)
-class Seeds:
-    """The seeds of one replicate.
-
-    Attributes:
-        init, order, pruning: see ``SeedSettings``; no pruning for the dense network.
-    """
-
-    init: int
-    order: int
-    pruning: int | None = None
-
-    @property
-    def stated(self) -> dict[str, int]:
-        """Purpose → seed."""
-        return {purpose: seed for purpose, seed in vars(self).items() if seed is not None}
-
-    @property
-    def label(self) -> int:
-        """The number under which the replicates of different techniques are paired.
-
-        Equal seeds are their own label. Others have one of seven digits, made from them alone, so that a replicate
-        has the same label in every recipe.
-        """
-        seeds = [*self.stated.values()]
-        if len(set(seeds)) == 1:
-            return seeds[0]
-        return 10**6 + derive_seed("label", seeds) % (9 * 10**6)
-
-
-@dataclass(frozen=True)
-class Work:
+class Work(BaseWork):
     """One run that has to be done: the dense network, or one technique, with one seed.
 
     Attributes:
-        task: the task's settings, with a digest of the user's own source files.
         training: how to train.
-        seeds: of this replicate.
         technique: None for the dense network.
         sparsities: targets; none where the technique makes its own choice.
-        code: digest of the user's own code behind the technique.
     """
 
-    task: dict[str, Any]
+    kind: ClassVar[str] = "network"
     training: Plan
-    seeds: Seeds
     technique: TechniqueSettings | None = None
-    sparsities: tuple[float, ...] = ()
-    code: dict[str, str] = field(default_factory=dict)
 
     @property
-    def dense(self) -> Work:
-        """The work that trains the dense network of this replicate."""
-        return Work(self.task, self.training, Seeds(self.seeds.init, self.seeds.order))
-
-    @property
-    def id(self) -> str:
-        """Digest of everything that determines the result; defaults are left out."""
-        return digest({**self._stated, "seeds": [*self.seeds.stated.values()]})
-
-    @property
-    def _stated(self) -> dict[str, Any]:
-        """What identifies the work, but for the seeds."""
-        stated: dict[str, Any] = {"task": self.task, "training": stated_plan(self.training)}
-        if self.technique is not None:
-            stated["technique"] = self.technique.stated()
-            stated["sparsities"] = self.sparsities
-        if self.code:
-            stated["code"] = self.code
-        return stated
-
-    @property
-    def label(self) -> str:
-        """The technique's name."""
-        return self.technique.label if self.technique else "dense"
+    def stated_training(self) -> dict[str, Any]:
+        """The settings of the plan that differ from their defaults."""
+        return stated_plan(self.training)
 
     @property
     def states_planned(self) -> int:
@@ -158,47 +99,7 @@ class Work:
         return derive_seed("calibration", self.task, self.seeds.pruning, position)
 
 
-def work_of(recipe: Recipe) -> list[Any]:
-    """Every run of the recipe, the dense ones first: ``Work``, or ``TreeWork`` of a recipe for trees."""
-    from prunus.experiments.tree_recipe import TreeRecipe  # which is made of parts of this module
-    from prunus.experiments.tree_work import tree_work_of
-
-    if isinstance(recipe, TreeRecipe):
-        return tree_work_of(recipe)
-    task = recipe.task.stated()
-    named = [recipe.task.data, recipe.task.model, recipe.task.target]
-    task_code = _code([name for name in named if name])
-    replicates = seeds_of(recipe)
-    works = [
-        Work(
-            task | task_code,
-            recipe.training,
-            seeds,
-            technique,
-            () if technique.own_choice else recipe.sparsities,
-            _code([technique.criterion, technique.budget or "", technique.penalty or ""]),
-        )
-        for technique in recipe.techniques
-        for seeds in replicates
-    ]
-    dense = {work.dense.id: work.dense for work in works}
-    return [*dense.values(), *works]
-
-
-def seeds_of(recipe: Recipe) -> list[Seeds]:
-    """The replicates of the recipe."""
-    return [
-        Seeds(seed.init, seed.order, seed.pruning) if isinstance(seed, SeedSettings) else Seeds(seed, seed, seed)
-        for seed in recipe.seeds
-    ]
-
-
 def stated_plan(plan: Plan) -> dict[str, Any]:
     """The plan's settings that differ from their defaults."""
     default = Plan()
     return {name: value for name, value in vars(plan).items() if value != getattr(default, name)}
-
-
-def _code(names: list[str]) -> dict[str, str]:
-    """Digest of the code behind each user's own ``module:name``."""
-    return {f"source of {name}": code_digest(name) for name in names if ":" in name}

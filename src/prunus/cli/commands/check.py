@@ -11,12 +11,12 @@ def check(recipe: RecipeSource, changes: Changes = None, as_json: AsJson = False
 
     Modules of your own that it names are imported; no data are loaded.
     """
-    from prunus.experiments.recipe import Recipe, require_own
-    from prunus.experiments.work import work_of
+    from prunus.experiments.own_names import require_own
+    from prunus.experiments.recipe import Recipe
 
     found = Recipe.load(recipe, changes or [])
     require_own(found, recipe, changes or [])
-    works = work_of(found)
+    works = found.works()
     states = sum(work.states_planned for work in works)
     if as_json:
         print_json({"id": found.id, "runs": len(works), "states": states, "recipe": found.model_dump(mode="json")})

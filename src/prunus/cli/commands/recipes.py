@@ -20,10 +20,12 @@ def recipes(
     """List the recipes that ship with prunus, or print one: `prunus recipes demo > my.toml`."""
     import tomllib
 
-    from prunus.experiments.recipe import Recipe, shipped_recipes
+    from prunus.experiments.reading import shipped_recipes
 
     if schema:
-        print_json(Recipe.model_json_schema())
+        from prunus.experiments.kinds import RECIPES
+
+        print_json(RECIPES["network"].load().model_json_schema())
         return
     shipped = shipped_recipes()
     if name is not None and name not in shipped:

@@ -31,7 +31,8 @@ def run(
 
     Stopped at any moment, the same command goes on where it stopped and repeats nothing.
     """
-    from prunus.experiments.recipe import Recipe, require_own
+    from prunus.experiments.own_names import require_own
+    from prunus.experiments.recipe import Recipe
     from prunus.history.store import History
 
     found = Recipe.load(recipe, changes or [])

@@ -1,0 +1,160 @@
+"""Recipes for networks."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import fields
+from typing import Any, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from prunus.errors import PrunusError
+from prunus.experiments.base_work import with_dense
+from prunus.experiments.code import code_digests
+from prunus.experiments.identity import digest
+from prunus.experiments.lines import Path as KeyPath
+from prunus.experiments.messages import mistakes
+from prunus.experiments.recipe import Recipe
+from prunus.experiments.settings import Sparsities, TaskSettings
+from prunus.experiments.technique_settings import TechniqueSettings
+from prunus.experiments.work import Work
+from prunus.masks.pattern_names import read_pattern
+from prunus.training.plan import Plan
+
+SPARSITY_ROUNDING = 1e-6  # an N:M pattern's sparsity may be written with as many digits
+
+
+class NetworkRecipe(Recipe):
+    """One experiment with a network.
+
+    Attributes:
+        sparsities: rising targets, fractions of the weights in scope, in [0, 1).
+        task: data and network.
+        training: how the dense network is trained, and how pruned ones are trained again.
+        technique: what to compare, sanity checks of those that ask for them included.
+    """
+
+    sparsities: Sparsities = Field(min_length=1)
+    task: TaskSettings
+    training: Plan = Plan()
+    technique: tuple[TechniqueSettings, ...] = Field(min_length=1)
+
+    @field_validator("training", mode="before")
+    @classmethod
+    def _training_has_no_switch_for_a_number(cls, values: object) -> object:
+        kinds = {each.name: str(each.type).removesuffix(" | None") for each in fields(Plan)}
+        allowed = {"int": "a whole number", "float": "a number"}
+        found: list[tuple[KeyPath, str]] = [
+            ((name,), f"must be {allowed[kinds[name]]}, got {value}")
+            for name, value in (values.items() if isinstance(values, Mapping) else ())
+            if isinstance(value, bool) and kinds.get(name) in allowed
+        ]
+        if found:
+            raise mistakes(found)
+        return values
+
+    @field_validator("training")
+    @classmethod
+    def _training_is_finite(cls, plan: Plan) -> Plan:
+        found = [
+            ((name,), f"must be finite, got {value}")
+            for name, value in vars(plan).items()
+            if isinstance(value, float) and not math.isfinite(value)
+        ]
+        if found:
+            raise mistakes(found)
+        return plan
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        found = {
+            (("technique", index, key), message)
+            for index, technique in enumerate(self.technique)
+            for each in technique.expanded
+            for key, message in (*self._wrong_pattern(each), *self._wrong_rate(each))
+        }
+        if found:
+            raise mistakes(sorted(found, key=str))
+        return self
+
+    def _wrong_pattern(self, technique: TechniqueSettings) -> Iterator[tuple[str, str]]:
+        fixed = read_pattern(technique.pattern).fixed_sparsity
+        if fixed is None:
+            return
+        if len(self.sparsities) > 1 or abs(self.sparsities[0] - fixed) > SPARSITY_ROUNDING:
+            yield "pattern", f"{technique.pattern} fixes the sparsity: sparsities must be [{fixed:g}]"
+        if technique.schedule not in ("one-shot", "levels"):
+            yield (
+                "schedule",
+                f"'{technique.schedule}' goes through sparsities that the pattern {technique.pattern} cannot have: "
+                "it needs 'one-shot' or 'levels'",
+            )
+
+    def _wrong_rate(self, technique: TechniqueSettings) -> Iterator[tuple[str, str]]:
+        finetunes = technique.timing == "after" and technique.retrain == "finetune"
+        if finetunes and technique.learning_rate is None and self.training.decay in ("cosine", "linear"):
+            yield (
+                "learning_rate",
+                f"is missing: training.decay = '{self.training.decay}' ends at a learning rate of 0, so that "
+                f"fine-tuning of '{technique.label}' needs one of its own",
+            )
+
+    @property
+    def id(self) -> str:
+        """Digest of what is stated: a new setting whose default changes nothing keeps old digests."""
+        return digest(self.stated())
+
+    def works(self) -> list[Work]:
+        """Every run that has to be done, those of the dense network first."""
+        named = (self.task.data, self.task.model, self.task.target)
+        task = self.task.stated() | code_digests(*named)
+        return with_dense(
+            Work(
+                task,
+                self.training,
+                seeds,
+                technique,
+                () if technique.own_choice else self.sparsities,
+                code_digests(technique.criterion, technique.budget, technique.penalty),
+            )
+            for technique in self.techniques
+            for seeds in self.replicates
+        )
+
+    @property
+    def own(self) -> list[tuple[KeyPath, str]]:
+        """Key → every ``"module:name"`` of the user's own."""
+        named: list[tuple[KeyPath, str | None]] = [
+            *((("task", key), getattr(self.task, key)) for key in ("target", "data", "model")),
+            *(
+                (("technique", index, key), getattr(each, key))
+                for index, technique in enumerate(self.technique)
+                for each in technique.expanded
+                for key in ("criterion", "budget", "penalty")
+            ),
+        ]
+        return list(dict.fromkeys((path, name) for path, name in named if name is not None and ":" in name))
+
+    def wrong_settings(self) -> Iterator[tuple[KeyPath, PrunusError]]:
+        """Key → what is wrong with the settings of a criterion or of a budget."""
+        for index, technique in enumerate(self.technique):
+            for each in technique.expanded:
+                for key, wrong in _wrong_settings(each).items():
+                    yield ("technique", index, key), wrong
+
+
+def _wrong_settings(technique: TechniqueSettings) -> dict[str, PrunusError]:
+    """Key → what is wrong with the settings of the technique's criterion or budget."""
+    if not technique.settings and not technique.budget_settings:
+        return {}
+    from prunus.allocation.technique import Technique  # needs torch too
+
+    plain: dict[str, Any] = {"criterion": technique.criterion, "budget": technique.budget}
+    found = {}
+    for key in ("settings", "budget_settings"):
+        try:
+            Technique(**plain, **{key: getattr(technique, key)})
+        except PrunusError as error:
+            found[key] = error
+    return found

@@ -1,0 +1,61 @@
+"""Doing the work of a recipe for a network."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from prunus.experiments.making import DenseMaker, Maker, TechniqueMaker
+from prunus.experiments.performer import Finished, Performer
+from prunus.experiments.work import Work
+from prunus.experiments.workshop import Workshop
+from prunus.history.store import History
+from prunus.masks.storage import masks_to_bytes
+from prunus.packing.format import pack
+
+
+@dataclass(frozen=True)
+class NetworkPerformer(Performer):
+    """Trains and prunes the networks of one run.
+
+    Attributes:
+        maker: of the run's states.
+    """
+
+    maker: Maker
+
+    @classmethod
+    def of(cls, work: Work, history: History) -> NetworkPerformer:
+        """The performer of the work, with its task loaded."""
+        shop = Workshop.of(work)
+        if work.technique is None:
+            return cls(DenseMaker(work, shop, history))
+        return cls(TechniqueMaker(work, shop, history, work.technique))
+
+    @property
+    def data_digest(self) -> str:
+        """Digest of the examples of all splits."""
+        return self.maker.shop.data_digest
+
+    @property
+    def versions(self) -> dict[str, str]:
+        """Nothing: every kind is done with torch's threads and numpy."""
+        return {}
+
+    def make(self, position: int) -> Finished:
+        """Train, prune, measure and pack."""
+        shop = self.maker.shop
+        with shop.own_code():
+            made = self.maker.make(position)
+            (validation, test), cost = shop.outcomes(made.model), shop.cost(made.model, made.masks)
+        return Finished(
+            kind=made.kind,
+            parent=made.parent,
+            validation=validation,
+            test=test,
+            cost=cost,
+            weights=pack(made.model.state_dict(), made.masks),
+            masks=masks_to_bytes(made.masks) if made.masks else None,
+            pruning=made.pruning,
+            retraining=made.retraining,
+            training_loss=made.training_loss,
+        )

@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from prunus.errors import RecipeError
+from prunus.experiments.base_work import BaseWork
+from prunus.experiments.kinds import PERFORMERS, RECIPES, kind_of
+from prunus.experiments.performer import Performer
+from prunus.experiments.recipe import Recipe
+
+VALUES = {  # a small recipe of every kind
+    "network": {"sparsities": [0.5], "task": {"data": "digits", "model": "mlp"}, "technique": [{}]},
+    "trees": {"sparsities": [0.5], "task": {"data": "digits", "model": "random-forest"}, "technique": [{}]},
+}
+KINDS = sorted(RECIPES)
+SEEDS = {"init": 1, "order": 1, "pruning": 1}
+
+
+def test_every_kind_has_a_recipe_and_a_performer_and_is_tried_here():
+    assert KINDS == sorted(PERFORMERS) == sorted(VALUES)
+    for kind, values in VALUES.items():
+        recipe = Recipe.of(values)
+        assert type(recipe) is RECIPES[kind].load()
+        assert isinstance(recipe, Recipe)
+        assert kind_of(values) == kind
+        assert issubclass(PERFORMERS[kind].load(), Performer)
+        assert {work.kind for work in recipe.works()} == {kind}
+        assert all(isinstance(work, BaseWork) for work in recipe.works())
+
+
+@pytest.mark.parametrize("values", [{}, {"task": 3}, {"task": "my:task"}, {"task": {"model": None}}, {"task": {}}])
+def test_what_says_of_no_kind_is_read_as_a_network(values):
+    assert kind_of(values) == "network"
+    with pytest.raises(RecipeError, match="technique: is missing"):
+        Recipe.of(values)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"seeds": [0, 1, 0]}, "seeds: seeds must differ, got 0, 1, 0"),
+        ({"seeds": [1, SEEDS]}, "seeds: seeds must differ, got 1, {init=1 order=1 pruning=1}"),
+        ({"seeds": [-1]}, "seeds.0: must be at least 0, got -1"),
+        ({"seeds": [True]}, "seeds.0: must be a whole number, got True"),
+        ({"seeds": []}, "seeds: must hold at least 1, got []"),
+        ({"seeds": 3}, "seeds: must be a list: write [0, 1, 2] for three seeds, [3] for the seed 3"),
+        ({"seeds": [{"init": 1}]}, "seeds.0.order: is missing"),
+        ({"sparsities": [0.5, 0.5]}, "sparsities must rise and be above 0, got [0.5, 0.5]"),
+        ({"sparsities": [90]}, "sparsity must lie in [0, 1), got 90"),
+        ({"technique": []}, "technique: must hold at least 1, got []"),
+        ({"technique": [{}, {}]}, "technique.1.name in technique number 2: two techniques are called "),
+        ({"technique": [{"name": "dense"}]}, "'dense' is the name of what is not pruned: call it something else"),
+        ({"choose": {"by": "speed"}}, "choose.by: no metric is named 'speed'"),
+        ({"choose": {"accuracy_drop_at_mots": 1}}, "did you mean 'accuracy_drop_at_most'?"),
+        ({"titel": "?"}, "titel: there is no such key: allowed are choose, seeds, sparsities, task, technique, title"),
+    ],
+)
+def test_what_the_kinds_share_is_checked_alike(kind, changes, message):
+    with pytest.raises(RecipeError, match=re.escape(message)):
+        Recipe.of({**VALUES[kind], **changes})
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_replicates_that_differ_in_pruning_alone_start_from_the_same(kind):
+    recipe = Recipe.of({**VALUES[kind], "seeds": [0, {"init": 0, "order": 0, "pruning": 1}]})
+    dense, *techniques = recipe.works()
+    assert [work.technique is None for work in [dense, *techniques]] == [True, False, False]
+    assert {work.dense.id for work in techniques} == {dense.id}
+    assert len({work.id for work in techniques}) == 2
+
+
+def test_no_two_kinds_share_an_id():
+    ids = [{each.id for each in [recipe, *recipe.works()]} for recipe in map(Recipe.of, VALUES.values())]
+    assert not ids[0] & ids[1]
