@@ -6,6 +6,7 @@ import re
 import shutil
 import tomllib
 
+import jsonschema
 import pytest
 import torch
 
@@ -382,10 +383,13 @@ def test_a_recipe_that_does_not_ship_is_refused(command):
     assert re.match("error: no shipped recipe is named 'dem': there are .*; did you mean 'demo'?", done.err)
 
 
-def test_the_schema_of_recipes_is_json(command):
-    assert {"seeds", "sparsities", "task", "technique"} <= json.loads(command("recipes", "--schema").out)[
-        "properties"
-    ].keys()
+def test_the_schema_of_recipes_is_json_and_holds_for_all_that_ship(command, as_json):
+    schema = json.loads(command("recipes", "--schema").out)
+    jsonschema.Draft202012Validator.check_schema(schema)
+    for recipe in as_json("recipes").values():
+        jsonschema.validate(recipe, schema)
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate({**as_json("recipes")["demo"], "sedes": [0]}, schema)
 
 
 def test_check_says_how_much_work_there_is(command, as_json):

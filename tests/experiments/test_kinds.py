@@ -1,13 +1,17 @@
 from __future__ import annotations
 
+import json
 import re
+import tomllib
 
+import jsonschema
 import pytest
 
 from prunus.errors import RecipeError
 from prunus.experiments.base_work import BaseWork
-from prunus.experiments.kinds import PERFORMERS, RECIPES, kind_of
+from prunus.experiments.kinds import PERFORMERS, RECIPES, kind_of, recipe_schema
 from prunus.experiments.performer import Performer
+from prunus.experiments.reading import shipped_recipes
 from prunus.experiments.recipe import Recipe
 
 VALUES = {  # a small recipe of every kind
@@ -75,3 +79,99 @@ def test_replicates_that_differ_in_pruning_alone_start_from_the_same(kind):
 def test_no_two_kinds_share_an_id():
     ids = [{each.id for each in [recipe, *recipe.works()]} for recipe in map(Recipe.of, VALUES.values())]
     assert not ids[0] & ids[1]
+
+
+@pytest.fixture(scope="module")
+def schema():
+    found = json.loads(json.dumps(recipe_schema()))
+    jsonschema.Draft202012Validator.check_schema(found)
+    return jsonschema.Draft202012Validator(found)
+
+
+RICH = {
+    "network": {
+        "title": "?",
+        "seeds": [0, SEEDS],
+        "task": {"data": "mnist5k", "model": "lenet-5", "augment": False},
+        "training": {"epochs": 2, "optimizer": "sgd", "momentum": 0.9},
+        "technique": [{"each": {"criterion": ["random", "magnitude"]}}, {"schedule": "cubic", "name": "b"}],
+        "choose": {"by": "size_bytes", "accuracy_drop_at_most": 0.1},
+    },
+    "trees": {
+        "title": "?",
+        "seeds": [0, SEEDS],
+        "sparsities": [],
+        "training": {"pruning_fraction": 0.1, "parameters": {"max_depth": 3}},
+        "technique": [{"method": "reduced-error", "choice": "own"}, {"method": "error-based", "choice": "own"}],
+        "choose": {"by": "size_bytes", "accuracy_drop_at_most": 0.1},
+    },
+}
+
+
+def test_the_schema_allows_what_recipes_allow(schema):
+    allowed = [*map(tomllib.loads, shipped_recipes().values())]
+    for kind, values in VALUES.items():
+        allowed += [values, {**values, **RICH[kind]}]
+        allowed += [{**values, "task": {**values["task"], "data": "my_data:digits"}}]
+    for task in ("my_task:task", {"target": "my.tasks:task"}, {"data": "digits", "model": "my_model:model"}):
+        allowed.append({**VALUES["network"], "task": task})
+    allowed.append({**VALUES["trees"], "technique": [{"method": "my_method:Deepest"}]})
+    for recipe in allowed:
+        schema.validate(recipe)
+        Recipe.of(recipe)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"titel": "?"},
+        {"seeds": []},
+        {"seeds": [0, 0]},
+        {"seeds": ["a"]},
+        {"seeds": [-1]},
+        {"seeds": [{"init": 1}]},
+        {"sparsities": "a"},
+        {"sparsities": [90]},
+        {"sparsities": [0.5, 0.5]},
+        {"task": "digits"},
+        {"task": {"data": "digits"}},
+        {"task": {"data": "digit", "model": "mlp"}},
+        {"task": {"data": "digit", "model": "decision-tree"}},
+        {"task": {"data": "digits", "model": "decision-forest"}},
+        {"technique": []},
+        {"technique": [{"fractoin": 0.5}]},
+        {"choose": {"by": "speed"}},
+        {"choose": {"accuracy_drop_at_mots": 0.1}},
+        {"choose": {"accuracy_drop_at_most": "little"}},
+    ],
+)
+def test_the_schema_refuses_what_no_recipe_allows(schema, kind, changes):
+    recipe = {**VALUES[kind], **changes}
+    assert not schema.is_valid(recipe)
+    with pytest.raises(RecipeError):
+        Recipe.of(recipe)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"technique": [{"criterion": "magnitude"}]},
+        {"training": {"epochs": 3}},
+        {"task": {"data": "digits", "model": "decision-tree", "augment": True}},
+        {"technique": [{"method": "magnitude"}]},
+        {"technique": [{"choice": "mine"}]},
+        {"training": {"pruning_fraction": 1.0}},
+    ],
+)
+def test_keys_of_a_network_are_none_of_trees(schema, changes):
+    assert not schema.is_valid({**VALUES["trees"], **changes})
+    with pytest.raises(RecipeError):
+        Recipe.of({**VALUES["trees"], **changes})
+
+
+@pytest.mark.parametrize("changes", [{"technique": [{"method": "random"}]}, {"training": {"pruning_fraction": 0.2}}])
+def test_keys_of_trees_are_none_of_a_network(schema, changes):
+    assert not schema.is_valid({**VALUES["network"], **changes})
+    with pytest.raises(RecipeError):
+        Recipe.of({**VALUES["network"], **changes})

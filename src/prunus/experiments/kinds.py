@@ -31,3 +31,16 @@ def kind_of(values: Mapping[str, Any]) -> str:
     """The kind that the values of a recipe are of: the model of its task says so."""
     task = values.get("task")
     return "trees" if isinstance(task, Mapping) and task.get("model") in ESTIMATORS else "network"
+
+
+def recipe_schema() -> dict[str, Any]:
+    """JSON schema of recipes of every kind: exactly one of them fits, by the model of its task."""
+    from pydantic.json_schema import models_json_schema
+
+    places, schema = models_json_schema([(entry.load(), "validation") for entry in RECIPES.values()])
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "Recipe",
+        "oneOf": list(places.values()),
+        **schema,
+    }

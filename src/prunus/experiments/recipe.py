@@ -28,6 +28,8 @@ class Recipe(Settings):
         title: the question it asks.
         seeds: one replicate for each; a number, or separate numbers for init, order and pruning.
         sparsities: rising targets, in [0, 1).
+        task: data and model.
+        training: how the model is made that is pruned.
         technique: what to compare.
         choose: which result to ship.
     """
@@ -35,6 +37,8 @@ class Recipe(Settings):
     title: str = ""
     seeds: SeedList = (0, 1, 2)
     sparsities: Sparsities = ()
+    task: Any
+    training: Any = None
     technique: tuple[Any, ...] = Field(min_length=1)
     choose: ChoiceSettings = ChoiceSettings()
 

@@ -79,4 +79,8 @@ _Seed = Annotated[
     Annotated[StrictInt, Field(ge=0), Tag("number")] | Annotated[SeedSettings, Tag("table")],
     Discriminator(_kind_of_seed),
 ]
-SeedList = Annotated[tuple[_Seed, ...], Field(min_length=1), AfterValidator(_differing)]
+SeedList = Annotated[
+    tuple[_Seed, ...],
+    Field(min_length=1, json_schema_extra={"uniqueItems": True}),
+    AfterValidator(_differing),
+]

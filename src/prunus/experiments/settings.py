@@ -53,7 +53,9 @@ def _rising(values: tuple[float, ...]) -> tuple[float, ...]:
     return values
 
 
-Sparsities = Annotated[tuple[Number, ...], AfterValidator(_rising)]
+# The bounds are for the JSON schema alone: here a percentage is told apart from a fraction.
+_Sparsity = Annotated[Number, Field(json_schema_extra={"exclusiveMinimum": 0, "exclusiveMaximum": 1})]
+Sparsities = Annotated[tuple[_Sparsity, ...], AfterValidator(_rising), Field(json_schema_extra={"uniqueItems": True})]
 
 
 class Settings(BaseModel):

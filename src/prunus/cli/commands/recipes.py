@@ -23,9 +23,9 @@ def recipes(
     from prunus.experiments.reading import shipped_recipes
 
     if schema:
-        from prunus.experiments.kinds import RECIPES
+        from prunus.experiments.kinds import recipe_schema
 
-        print_json(RECIPES["network"].load().model_json_schema())
+        print_json(recipe_schema())
         return
     shipped = shipped_recipes()
     if name is not None and name not in shipped:
