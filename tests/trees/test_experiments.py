@@ -58,7 +58,7 @@ def test_a_recipe_whose_model_is_a_tree_is_one_for_trees():
     assert isinstance(recipe, TreeRecipe)
     assert [technique.label for technique in recipe.techniques] == [
         "cost-complexity",
-        "reduced-error, own choice",
+        "reduced-error by its own choice",
         "random",
     ]
     assert recipe.id == Recipe.of(json.loads(recipe.model_dump_json())).id
@@ -107,8 +107,10 @@ def test_what_is_not_held_out_is_grown_from_and_the_validation_split_is_left_alo
 
 
 def test_an_own_choice_stands_at_the_sparsity_that_it_reached_on_average(history):
-    found = {candidate.technique: candidate for candidate in history.candidates() if "own" in candidate.technique}
-    candidate = found["reduced-error, own choice"]
+    found = {
+        candidate.technique: candidate for candidate in history.candidates() if "own choice" in candidate.technique
+    }
+    candidate = found["reduced-error by its own choice"]
     assert candidate.requested_sparsity == round(np.mean(candidate.reporting("sparsity")), 4) > 0
     assert len(candidate.replicates) == 2
 
@@ -226,11 +228,11 @@ def test_the_program_runs_and_shows_it(tmp_path):
     runner = CliRunner()
     asked = [str(tmp_path / "trees.toml"), "--set", "seeds=[0]"]
     checked = runner.invoke(app, ["check", *asked])
-    assert "'cost-complexity', 'reduced-error, own choice', 'random' over 1 seeds" in checked.output
+    assert "'cost-complexity', 'reduced-error by its own choice', 'random' over 1 seeds" in checked.output
     done = runner.invoke(app, ["run", *asked, "--history", str(tmp_path / "history"), "--jobs", "1"])
     assert done.exit_code == 0, done.output
     report = next((tmp_path / "history").rglob("report.html"))
-    assert "reduced-error, own choice" in report.read_text("utf-8")
+    assert "reduced-error by its own choice" in report.read_text("utf-8")
     history = History(tmp_path / "history")
     run = next(run for run in history.runs() if run.technique == "cost-complexity")
     shown = runner.invoke(app, ["show", run.id, "--history", str(tmp_path / "history")])

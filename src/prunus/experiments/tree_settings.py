@@ -55,8 +55,8 @@ class TreeTechniqueSettings(Settings):
     @property
     def label(self) -> str:
         """The name, or one made from the settings."""
-        own = ("own choice",) if self.choice == "own" else ()
-        return self.name or ", ".join([self.method, *(f"{name} {each}" for name, each in self.settings.items()), *own])
+        method = f"{self.method} by its own choice" if self.choice == "own" else self.method
+        return self.name or ", ".join([method, *(f"{name} {each}" for name, each in self.settings.items())])
 
     @property
     def expanded(self) -> tuple[Self, ...]:
