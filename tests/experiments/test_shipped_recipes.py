@@ -1,0 +1,49 @@
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from prunus.cli.verdict import print_comparison
+from prunus.experiments.recipe import Recipe
+from prunus.experiments.runner import run
+from prunus.trees.table import METHODS
+
+OWN_CHOICE = [name for name in METHODS if name != "random"]
+
+
+def test_the_recipes_for_trees_compare_every_method_at_every_sparsity_with_the_control():
+    compared = {name: {each.method for each in Recipe.load(name).techniques} for name in ("trees", "forests")}
+    of_nodes = {name for name in METHODS if "forest" not in METHODS[name].needs}
+    assert compared == {"trees": of_nodes, "forests": {*METHODS}}
+    for name, methods in compared.items():
+        recipe = Recipe.load(name)
+        at_sparsities = [each.method for each in recipe.techniques if each.choice == "sparsities"]
+        assert sorted(at_sparsities) == sorted(methods)
+        assert len(recipe.seeds) >= 3
+        assert len(recipe.sparsities) >= 4
+    own = {each.method for name in compared for each in Recipe.load(name).techniques if each.choice == "own"}
+    assert own == set(OWN_CHOICE)
+
+
+@pytest.mark.parametrize("name", ["trees", "forests"])
+def test_on_their_data_methods_are_better_than_the_control(name, tmp_path, capsys, monkeypatch):
+    recipe = Recipe.load(name, ["seeds=[0, 1]", "sparsities=[0.8]"])
+    history = run(recipe, history=tmp_path, jobs=1)
+    candidates = history.candidates()
+    techniques = {each.technique for each in candidates}
+    assert techniques == {"dense", *(each.label for each in recipe.techniques)}
+    accuracy = {
+        each.technique: sum(each.reporting("accuracy")) / 2
+        for each in candidates
+        if each.requested_sparsity in (0.0, 0.8)
+    }
+    best = max(value for technique, value in accuracy.items() if technique != "dense")
+    assert accuracy["random"] + 0.01 < best < accuracy["dense"]
+    choice = history.best(metric=recipe.choose.by, **recipe.choose.constraints)
+    assert choice.replicate.reporting["compression"] > 1.5
+    monkeypatch.setenv("COLUMNS", "140")
+    print_comparison(history, recipe.sparsities)
+    shown = capsys.readouterr().out
+    for technique in techniques:
+        assert re.search(rf"^{technique}  .*\d\d\.\d ±", shown, re.MULTILINE), technique
