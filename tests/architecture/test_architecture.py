@@ -36,6 +36,7 @@ FREE_OF_TORCH = (
     "prunus.tasks.tables",
     "prunus.training.plan",
     "prunus.packing.inspection",
+    "prunus.trees.inspection",
     "prunus.experiments.recipe",
     "prunus.experiments.network_recipe",
     "prunus.experiments.tree_recipe",
@@ -73,7 +74,16 @@ def test_the_program_starts_without_what_is_heavy():
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--help"], ["--version"], ["best", "--help"], ["recipes"], ["criteria"], ["check", "demo"]]
+    "arguments",
+    [
+        ["--help"],
+        ["--version"],
+        ["best", "--help"],
+        ["recipes"],
+        ["recipes", "--schema"],
+        ["criteria"],
+        ["check", "demo"],
+    ],
 )
 def test_what_is_asked_quickly_is_answered_without_torch(arguments):
     code = (

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import dataclasses
 import json
 import re
 import shutil
@@ -305,6 +304,46 @@ def test_inspect_says_what_a_file_holds(command, as_json, history, run_of, tmp_p
     assert found["size_bytes"] == to.stat().st_size
     done = command("inspect", to)
     assert re.search(r"^0\.weight +20×6 +F32 +bitmask +\d+\.\d % +\d+$", done.out, re.MULTILINE)
+
+
+@pytest.fixture
+def forest_file(tmp_path):
+    from sklearn.datasets import load_wine
+    from sklearn.ensemble import RandomForestClassifier
+
+    from prunus import trees
+
+    forest = RandomForestClassifier(3, random_state=0).fit(*load_wine(return_X_y=True))
+    trees.save(forest, tmp_path / "forest.safetensors")
+    return forest, tmp_path / "forest.safetensors"
+
+
+def test_inspect_says_what_a_file_of_trees_holds(command, as_json, forest_file):
+    forest, file = forest_file
+    found = as_json("inspect", file)
+    grown = [tree.tree_ for tree in forest.estimators_]
+    assert found["trees"] == [
+        {"nodes": tree.node_count, "leaves": tree.n_leaves, "depth": tree.max_depth} for tree in grown
+    ]
+    assert (found["estimator"], found["features"], found["classes"]) == ("RandomForestClassifier", 13, [[0, 1, 2]])
+    lines = command("inspect", file).out.splitlines()
+    for index, tree in enumerate(grown):
+        row = rf"^ +{index} +{tree.node_count} +{tree.n_leaves} +{tree.max_depth}$"
+        assert re.match(row, lines[index + 2])
+    nodes, leaves = sum(tree.node_count for tree in grown), sum(tree.n_leaves for tree in grown)
+    assert lines[-1] == (
+        f"{file}: RandomForestClassifier, {file.stat().st_size / 1024:.1f} KB, 3 trees, {nodes} nodes, "
+        f"{leaves} leaves, depth {max(tree.max_depth for tree in grown)}, 13 features, 3 classes"
+    )
+
+
+@pytest.mark.parametrize("damage", ["flipped", "cut"])
+def test_inspect_of_damaged_trees_ends_with_an_error(command, forest_file, damage):
+    data = forest_file[1].read_bytes()
+    forest_file[1].write_bytes(data[:-1] + bytes([data[-1] ^ 1]) if damage == "flipped" else data[:-9])
+    done = command("inspect", forest_file[1])
+    assert (done.status, done.out) == (1, "")
+    assert done.err.startswith("error: ")
 
 
 def hostile(tmp_path, history, run_of, kind):

@@ -14,7 +14,7 @@ from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor, ExtraTre
 from prunus.errors import ArgumentError, CorruptFileError, FileFormatError
 from prunus.files.sealed import RawTensor, seal, unseal
 from prunus.trees import load, pack, prune, save, unpack
-from prunus.trees.storage import KIND, VERSION
+from prunus.trees.layout import KIND, VERSION
 
 KINDS = [
     DecisionTreeClassifier,

@@ -147,6 +147,21 @@ def unseal(data: bytes, kind: str, newest_version: int) -> Sealed:
     return Sealed(raw_tensors(header, body), own, int(version))
 
 
+def kind_of_file(path: Path | str) -> str:
+    """What a sealed file calls itself, from its header alone; empty for any other file, or one that cannot be read.
+
+    Nothing is checked: whoever reads the whole file does.
+    """
+    try:
+        with Path(path).open("rb") as file:
+            start = file.read(8)
+            length = int.from_bytes(start, "little")
+            header, _ = split_header(start + (file.read(length) if length <= LARGEST_HEADER else b""))
+    except (OSError, CorruptFileError):
+        return ""
+    return header.get("__metadata__", {}).get(_KIND, "")
+
+
 def read_file(path: Path | str) -> bytes:
     """The bytes of a file that a user named.
 

@@ -13,11 +13,10 @@ from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor, ExtraTre
 
 from prunus.errors import ArgumentError, CorruptFileError, FileFormatError
 from prunus.files.atomic import write_atomically
-from prunus.files.sealed import RawTensor, read_file, seal, unseal
+from prunus.files.sealed import RawTensor, read_file, seal
 from prunus.trees.grown import Grown
-from prunus.trees.nodes import Nodes
+from prunus.trees.layout import DTYPES, FIELDS, KIND, VERSION, StoredTrees, read_trees
 
-KIND, VERSION = "trees", 1
 _CLASSES = {
     each.__name__: each
     for each in (
@@ -32,23 +31,6 @@ _CLASSES = {
     )
 }
 _FITTED = ("n_features_in_", "n_outputs_", "n_classes_", "max_features_", "classes_", "feature_names_in_")
-# Field of a node in scikit-learn → type on disk.
-_FIELDS = {
-    "left_child": "I32",
-    "right_child": "I32",
-    "feature": "I32",
-    "threshold": "F64",
-    "impurity": "F64",
-    "n_node_samples": "I64",
-    "weighted_n_node_samples": "F64",
-    "missing_go_to_left": "U8",
-}
-_DTYPES: dict[str, np.dtype[Any]] = {
-    "I32": np.dtype("<i4"),
-    "I64": np.dtype("<i8"),
-    "F64": np.dtype("<f8"),
-    "U8": np.dtype("u1"),
-}
 
 
 def save(estimator: Any, path: Path | str) -> None:
@@ -88,7 +70,7 @@ def pack(estimator: Any) -> bytes:
         said["tree"] = _stated(first)
         said["seeds"] = [_plain("random_state", tree.random_state) for tree in grown.trees]
     nodes = np.concatenate([tree.tree_.__getstate__()["nodes"] for tree in grown.trees])
-    tensors = {field: _raw(nodes[field], dtype) for field, dtype in _FIELDS.items()}
+    tensors = {field: _raw(nodes[field], dtype) for field, dtype in FIELDS.items()}
     tensors["value"] = _raw(grown.values, "F64")
     tensors["nodes"] = _raw(np.diff(grown.bounds), "I64")
     return seal(KIND, VERSION, tensors, {"trees": json.dumps(said, sort_keys=True)})
@@ -101,18 +83,14 @@ def unpack(data: bytes) -> Any:
         FileFormatError: they are something else, or the installed scikit-learn does not know one of the parameters.
         CorruptFileError: a byte has changed, or the trees are none.
     """
-    sealed = unseal(data, KIND, VERSION)
-    arrays = {
-        name: np.frombuffer(raw.data, _DTYPES[raw.dtype]).reshape(raw.shape) for name, raw in _known(sealed.tensors)
-    }
+    stored = read_trees(data)
     try:
-        said = json.loads(sealed.metadata["trees"])
-        estimator = _made(said["estimator"])
+        estimator = _made(stored.estimator)
         trees = [estimator]
-        if "tree" in said:
-            trees = [_made(said["tree"]).set_params(random_state=seed) for seed in said["seeds"]]
+        if stored.tree is not None:
+            trees = [_made(stored.tree).set_params(random_state=seed) for seed in stored.seeds]
             estimator.estimator_, estimator.estimators_ = type(trees[0])(), trees
-        _fill(trees, arrays)
+        _fill(trees, stored)
     except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
         raise CorruptFileError(f"the trees cannot be rebuilt: {error}") from error
     return estimator
@@ -165,55 +143,22 @@ def _value(plain: Any) -> Any:
 
 
 def _raw(array: np.ndarray, dtype: str) -> RawTensor:
-    return RawTensor(dtype, array.shape, np.ascontiguousarray(array, _DTYPES[dtype]).tobytes())
+    return RawTensor(dtype, array.shape, np.ascontiguousarray(array, DTYPES[dtype]).tobytes())
 
 
-def _known(tensors: Mapping[str, RawTensor]) -> list[tuple[str, RawTensor]]:
-    wanted = {**_FIELDS, "value": "F64", "nodes": "I64"}
-    if {name: raw.dtype for name, raw in tensors.items()} != wanted:
-        raise CorruptFileError(f"the file must hold the tensors {', '.join(wanted)}, each of its own type")
-    return list(tensors.items())
-
-
-def _fill(trees: list[Any], arrays: Mapping[str, np.ndarray]) -> None:
-    """Give every tree its nodes, after checking all that scikit-learn's compiled code trusts."""
-    counts = arrays["nodes"]
-    if len(counts) != len(trees) or counts.ndim != 1 or (counts < 1).any():
-        raise ValueError(f"there are {len(trees)} trees, and nodes for {len(counts)}")
-    bounds = np.cumsum([0, *counts])
-    if any(arrays[field].shape != (bounds[-1],) for field in _FIELDS) or arrays["value"].shape[0] != bounds[-1]:
-        raise ValueError("the arrays differ in length")
+def _fill(trees: list[Any], stored: StoredTrees) -> None:
+    """Give every tree its nodes."""
     example = DecisionTreeRegressor().fit([[0.0]], [0.0]).tree_  # how this scikit-learn lays out nodes
     layout = example.__getstate__()["nodes"].dtype
-    for tree, start, end in zip(trees, bounds[:-1], bounds[1:], strict=True):
-        part = slice(start, end)
-        nodes = np.zeros(end - start, layout)
-        for field in _FIELDS:
-            nodes[field] = arrays[field][part]
+    for tree, part in zip(trees, stored.parts, strict=True):
+        if tree.n_features_in_ != stored.features:
+            raise ValueError(f"a tree looks at {tree.n_features_in_} features of {stored.features}")
+        nodes = np.zeros(part.stop - part.start, layout)
+        for field in FIELDS:
+            nodes[field] = stored.arrays[field][part]
         classes = np.atleast_1d(np.asarray(getattr(tree, "n_classes_", [1] * tree.n_outputs_), np.intp))
         made = type(example)(tree.n_features_in_, classes, tree.n_outputs_)
-        _check(nodes, tree.n_features_in_)
-        depth = int(Nodes.of(nodes["left_child"], nodes["right_child"]).depth.max())
-        values = np.ascontiguousarray(arrays["value"][part], np.float64)
-        made.__setstate__({"max_depth": depth, "node_count": end - start, "nodes": nodes, "values": values})
+        depth = int(stored.nodes(part).depth.max())
+        values = np.ascontiguousarray(stored.arrays["value"][part], np.float64)
+        made.__setstate__({"max_depth": depth, "node_count": len(nodes), "nodes": nodes, "values": values})
         tree.tree_ = made
-
-
-def _check(nodes: np.ndarray, features: int) -> None:
-    """Refuse nodes that lead nowhere, or round in a circle.
-
-    Raises:
-        ValueError: as said.
-    """
-    left, right = nodes["left_child"], nodes["right_child"]
-    inner = left != -1
-    own, children = np.flatnonzero(inner), np.concatenate([left[inner], right[inner]])
-    if (
-        ((right != -1) != inner).any()
-        or (left[inner] <= own).any()
-        or (right[inner] <= own).any()
-        or not np.array_equal(np.sort(children), np.arange(1, len(nodes)))
-    ):
-        raise ValueError("the nodes do not form a tree")
-    if (nodes["feature"][inner] < 0).any() or (nodes["feature"][inner] >= features).any():
-        raise ValueError(f"a node looks at a feature that is none of the {features}")
