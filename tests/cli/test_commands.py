@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 import shutil
@@ -394,13 +395,24 @@ def test_names_in_a_recipe_cannot_steer_the_terminal(command):
     assert not re.search("[\x00-\x09\x0b-\x1f]", done.out + command("check", "\x1b[2J").err)
 
 
-def test_criteria_lists_all(command, as_json):
+def test_criteria_lists_all_of_networks_and_of_trees_in_tables_of_their_own(command, as_json):
     from prunus.criteria.table import CRITERIA
+    from prunus.trees.table import METHODS
 
-    assert as_json("criteria").keys() == set(CRITERIA) >= {"magnitude", "random", "gradient-weight"}
+    listed = as_json("criteria")
+    assert listed.keys() == {"criteria", "tree_methods"}
+    for name, table in (("criteria", CRITERIA), ("tree_methods", METHODS)):
+        assert listed[name].keys() == set(table)
+        for entry, facts in listed[name].items():
+            assert facts == {**dataclasses.asdict(table[entry]), "needs": [*table[entry].needs]}
     lines = command("criteria").out.splitlines()
-    assert [line for line in lines if not line.startswith(" ")] == list(CRITERIA)
+    first, second = (index for index, line in enumerate(lines) if line and not line.startswith(" "))
+    assert lines[first].startswith("Criteria: ")
+    assert lines[second].startswith("Tree methods: ")
+    names = [[re.match("  ([^ ].*)|", line)[1] for line in part] for part in (lines[:second], lines[second:])]
+    assert [[*filter(None, part)] for part in names] == [[*CRITERIA], [*METHODS]]
     assert all(len(line) <= 80 for line in lines)
+    assert any(line.startswith("    needs held-out examples and a forest; costs one pass") for line in lines)
 
 
 def test_a_shipped_recipe_goes_through_check(command, as_json, tmp_path):
