@@ -7,6 +7,7 @@ import tomllib
 import jsonschema
 import pytest
 
+import prunus
 from prunus.errors import RecipeError
 from prunus.experiments.base_work import BaseWork
 from prunus.experiments.kinds import PERFORMERS, RECIPES, kind_of, recipe_schema
@@ -79,6 +80,29 @@ def test_replicates_that_differ_in_pruning_alone_start_from_the_same(kind):
 def test_no_two_kinds_share_an_id():
     ids = [{each.id for each in [recipe, *recipe.works()]} for recipe in map(Recipe.of, VALUES.values())]
     assert not ids[0] & ids[1]
+
+
+def test_outcomes_of_all_kinds_are_recorded_for_the_same_classes_of_the_same_examples(tmp_path):
+    models = {"network": "mlp", "trees": "decision-tree"}
+    training = {"network": {"epochs": 1}, "trees": {}}
+    found = {}
+    for kind in KINDS:
+        values = {**VALUES[kind], "seeds": [0], "task": {"data": "wine", "model": models[kind]}}
+        history = prunus.run({**values, "training": training[kind]}, history=tmp_path / kind, jobs=1)
+        states = [state.record for state in history.states()]
+        assert {state.kind for state in states} >= {"trained", "pruned"}
+        for state in states:
+            for outcome in (state.validation, state.test):
+                assert outcome.accuracy == sum(each.correct for each in outcome.classes) / 40
+        found[kind] = {
+            tuple((each.name, each.count) for each in outcome.classes)
+            for state in states
+            for outcome in (state.validation, state.test)
+        }
+        pruned = next(each for each in history.candidates() if each.technique != "dense")
+        drop, worst = (pruned.replicates[0].reporting[name] for name in ("accuracy_drop", "worst_class_drop"))
+        assert worst >= drop
+    assert found["network"] == found["trees"]
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from sklearn.ensemble import RandomForestClassifier
+from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -16,7 +16,7 @@ DRAWN = "which examples are held out is drawn by their number: one of weight 2 i
 
 
 def expected_failures(estimator):
-    if estimator.method == "error-based":
+    if estimator.method in ("error-based", "pessimistic-error", "minimum-error"):
         return {}
     return dict.fromkeys(
         ["check_sample_weight_equivalence_on_dense_data", "check_sample_weight_equivalence_on_sparse_data"], DRAWN
@@ -27,12 +27,27 @@ def expected_failures(estimator):
     [
         PrunedTreeClassifier(settings={"folds": 3}),
         PrunedTreeClassifier(method="error-based"),
+        PrunedTreeClassifier(method="pessimistic-error"),
+        PrunedTreeClassifier(method="minimum-error"),
+        PrunedTreeRegressor(settings={"folds": 3}),
         PrunedTreeRegressor(method="reduced-error"),
+        PrunedTreeRegressor(RandomForestRegressor(3), method="reduce-error-ordering"),
         PrunedTreeClassifier(RandomForestClassifier(3), method="complementarity"),
+        PrunedTreeClassifier(RandomForestClassifier(3), method="margin-distance"),
     ],
     expected_failed_checks=expected_failures,
 )
 def test_scikit_learns_own_checks_pass(estimator, check):
+    assert check(estimator) is None
+
+
+@parametrize_with_checks(
+    [
+        prune(kind().fit([[0.0], [1.0], [2.0]], [0, 1, 0]), sparsity=0.5)
+        for kind in (DecisionTreeClassifier, DecisionTreeRegressor)
+    ]
+)
+def test_what_prune_returns_passes_the_checks_of_its_own_class(estimator, check):
     assert check(estimator) is None
 
 

@@ -14,7 +14,7 @@ from prunus.trees import METHODS, prune
 from prunus.trees.examples import Examples, NodeLosses
 from prunus.trees.grown import Grown
 from prunus.trees.methods.error_based import predicted_errors
-from trees.oracles import cheapest, labelled, leaves_left, pruned_subtrees, walked
+from trees.oracles import added_errors, cheapest, labelled, leaves_left, pruned_subtrees, walked
 
 NODE_METHODS = [name for name in METHODS if "forest" not in METHODS[name].needs]
 OWN_CHOICE = ["reduced-error", "error-based", "pessimistic-error", "minimum-error"]
@@ -137,29 +137,11 @@ def test_the_subtree_of_the_book_has_more_predicted_errors_than_its_leaf():
     assert (subtree, leaf) == (pytest.approx(3.273, abs=0.01), pytest.approx(2.512, abs=0.01))
 
 
-def added(n, e, cf):
-    """Extra errors, after the published program."""
-    levels = [0, 0.001, 0.005, 0.01, 0.05, 0.10, 0.20, 0.40, 1.00]
-    deviations = [4.0, 3.09, 2.58, 2.33, 1.65, 1.28, 0.84, 0.25, 0.00]
-    i = next(index for index, level in enumerate(levels) if cf <= level)
-    slope = (deviations[i] - deviations[i - 1]) / (levels[i] - levels[i - 1])
-    square = (deviations[i - 1] + slope * (cf - levels[i - 1])) ** 2
-    if e < 1e-6:
-        return n * (1 - math.exp(math.log(cf) / n))
-    if e < 0.9999:
-        none = n * (1 - math.exp(math.log(cf) / n))
-        return none + e * (added(n, 1.0, cf) - none)
-    if e + 0.5 >= n:
-        return 0.67 * (n - e)
-    root = math.sqrt(square * ((e + 0.5) * (1 - (e + 0.5) / n) + square / 4))
-    return n * (e + 0.5 + square / 2 + root) / (n + square) - e
-
-
 @given(st.floats(0.1, 60), st.floats(0, 1), st.floats(0.002, 0.98))
 def test_predicted_errors_are_those_of_the_program(count, share, confidence):
     errors = count * share
     found = predicted_errors(np.array([count]), np.array([errors]), confidence)[0]
-    assert found == pytest.approx(errors + added(count, errors, confidence), rel=1e-9, abs=1e-5)
+    assert found == pytest.approx(errors + added_errors(count, errors, confidence), rel=1e-9, abs=1e-5)
 
 
 @settings(max_examples=25)
@@ -168,7 +150,7 @@ def test_error_based_minimises_the_predicted_errors(data, confidence):
     tree = grow(data)
     counts = counts_of(tree.tree_)
     totals, errors = counts.sum(1), (counts.sum(1) - counts.max(1)).round(9)
-    costs = [e + added(n, e, confidence) for e, n in zip(errors, totals, strict=True)]
+    costs = [e + added_errors(n, e, confidence) for e, n in zip(errors, totals, strict=True)]
     found = leaves_left(tree.tree_, prune(tree, "error-based", confidence=confidence).tree_)
     best = cheapest(tree.tree_, costs)
     assert math.isclose(sum(costs[leaf] for leaf in found), sum(costs[leaf] for leaf in best))

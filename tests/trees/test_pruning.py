@@ -12,12 +12,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.sparse import csr_array
 from sklearn.base import clone
-from sklearn.ensemble import GradientBoostingClassifier, RandomForestClassifier, RandomForestRegressor
+from sklearn.ensemble import (
+    ExtraTreesClassifier,
+    ExtraTreesRegressor,
+    GradientBoostingClassifier,
+    RandomForestClassifier,
+    RandomForestRegressor,
+)
 from sklearn.tree import (
     DecisionTreeClassifier,
     DecisionTreeRegressor,
     ExtraTreeClassifier,
     ExtraTreeRegressor,
+    export_graphviz,
     export_text,
 )
 
@@ -29,6 +36,7 @@ from prunus.trees.pruning import count_nodes
 from trees.oracles import labelled, leaves_left, walked
 
 KINDS = [DecisionTreeClassifier, DecisionTreeRegressor, ExtraTreeClassifier, ExtraTreeRegressor]
+FORESTS = [RandomForestClassifier, RandomForestRegressor, ExtraTreesClassifier, ExtraTreesRegressor]
 
 
 @settings(max_examples=40)
@@ -77,6 +85,25 @@ def test_a_pruned_tree_does_all_that_a_tree_does(tree, cancer):
     for same in pickle.loads(pickle.dumps(pruned)), copy.deepcopy(pruned), copy.copy(pruned):
         assert np.array_equal(same.predict_proba(inputs), pruned.predict_proba(inputs))
         assert pickle.dumps(same.tree_) == pickle.dumps(pruned.tree_)
+
+
+@pytest.mark.parametrize("kind", [*KINDS, *FORESTS])
+def test_every_kind_pickles_without_prunus_clones_and_exports(kind, digits):
+    inputs, others, labels, _ = digits
+    size = {"n_estimators": 3} if kind in FORESTS else {}
+    whole = kind(max_depth=6, random_state=0, **size).fit(inputs, labels)
+    pruned = prune(whole, sparsity=0.5)
+    stored = pickle.dumps(pruned)
+    assert b"prunus" not in stored
+    again = pickle.loads(stored)
+    assert type(again) is kind
+    assert np.array_equal(again.predict(others), pruned.predict(others))
+    assert pruned.get_params() == whole.get_params()
+    grown = clone(pruned).fit(inputs, labels)
+    assert count_nodes(grown) == count_nodes(whole) > count_nodes(pruned)
+    for tree in getattr(pruned, "estimators_", [pruned]):
+        assert len(re.findall("class: |value: ", export_text(tree, max_depth=99))) == tree.get_n_leaves()
+        assert export_graphviz(tree).count("[label=") >= tree.tree_.node_count
 
 
 def test_feature_importances_are_those_of_the_splits_that_stay(tree):
