@@ -85,7 +85,12 @@ def _height(label: Label, layout: Layout) -> float:
 
 
 def accuracy_chart(
-    curves: Sequence[Curve], dense: Point | None, targets: Sequence[float], layout: Layout, floor: float = 0.0
+    curves: Sequence[Curve],
+    dense: Point | None,
+    targets: Sequence[float],
+    layout: Layout,
+    floor: float = 0.0,
+    parts: str = "weights",
 ) -> tuple[Markup, bool]:
     """The chart as inline SVG, and whether it does without a legend: every name stands beside its line in full.
 
@@ -95,13 +100,14 @@ def accuracy_chart(
         targets: sparsities to write below if there is room.
         layout: width.
         floor: accuracy below which nothing is drawn.
+        parts: what pruning removes.
     """
     import vl_convert
 
     frame = Frame.around([point for curve in curves for point in curve.points], layout, floor)
     names = labels(curves, dense, frame)
     layers = [*_curve_layers(curves, frame), *_point_layers(curves, dense, frame), *_name_layers(names, frame)]
-    axes = _axes(frame, frame.ticks(curves, targets))
+    axes = _axes(frame, frame.ticks(curves, targets), parts)
     for layer in layers:
         layer["encoding"] = axes | layer.get("encoding", {})
     drawing = {
@@ -113,9 +119,9 @@ def accuracy_chart(
         "config": {"aria": False, "font": "sans-serif", "view": {"stroke": None}},
         "layer": layers,
     }
-    title = "Test accuracy against weights remaining" + (f", from {percent(frame.low, 0)} up" if floor else "")
+    title = f"Test accuracy against {parts} remaining" + (f", from {percent(frame.low, 0)} up" if floor else "")
     described = (
-        f"{plural(len(curves), 'line')}, from all weights at the left to {percent(frame.density)} of them at the right."
+        f"{plural(len(curves), 'line')}, from all {parts} at the left to {percent(frame.density)} of them at the right."
         " The table below holds the same numbers."
     )
     identifier = f"plot-{layout.name}{'-close' if floor else ''}"
@@ -124,7 +130,7 @@ def accuracy_chart(
     return svg, named or bool(floor)
 
 
-def _axes(frame: Frame, ticks: Sequence[float]) -> Layer:
+def _axes(frame: Frame, ticks: Sequence[float], parts: str) -> Layer:
     font = frame.layout.font
     written: Layer = {
         "labelFontSize": font,
@@ -138,7 +144,7 @@ def _axes(frame: Frame, ticks: Sequence[float]) -> Layer:
         "ticks": False,
         "labelPadding": 8,
     }
-    across = {"title": "weights remaining (log scale)", "titlePadding": 10, "values": ticks, "format": ".3~p"}
+    across = {"title": f"{parts} remaining (log scale)", "titlePadding": 10, "values": ticks, "format": ".3~p"}
     count = round((frame.high - frame.low) / frame.step)
     levels = [round(frame.low + step * frame.step, 9) for step in range(count + 1)]
     return {

@@ -16,6 +16,7 @@ from prunus.report import details, palette, runs, tables, verdict, words
 from prunus.report.curves import Curve, Point, closeup_floor, curves, dense_point
 from prunus.report.evidence import Evidence, gather
 from prunus.report.frame import CLOSEUPS, LAYOUTS
+from prunus.report.terms import terms_of
 from prunus.report.toml import to_toml
 
 if TYPE_CHECKING:
@@ -85,6 +86,7 @@ def _numbers(evidence: Evidence) -> dict[str, Any]:
     dense = dense_point(evidence)
     cards, more_cards = verdict.cards(evidence)
     return {
+        "terms": terms_of(evidence.experiment),
         "subtitle": verdict.subtitle(evidence),
         "verdict": verdict.verdict(evidence),
         "cards": cards,
@@ -116,12 +118,12 @@ def _charts(evidence: Evidence, lines: list[Curve], dense: Point | None) -> dict
     """The chart and its close-up in every width, and whether they need a legend below."""
     from prunus.report.chart import accuracy_chart
 
-    floor = closeup_floor(lines, dense)
+    floor, parts = closeup_floor(lines, dense), terms_of(evidence.experiment).parts
     full, close = [], []
     if lines:
-        full = [accuracy_chart(lines, dense, evidence.targets, layout) for layout in LAYOUTS]
+        full = [accuracy_chart(lines, dense, evidence.targets, layout, parts=parts) for layout in LAYOUTS]
     if floor:
-        close = [accuracy_chart(lines, dense, evidence.targets, layout, floor) for layout in CLOSEUPS]
+        close = [accuracy_chart(lines, dense, evidence.targets, layout, floor, parts) for layout in CLOSEUPS]
     return {
         "charts": [chart for chart, _ in full],
         "closeups": [chart for chart, _ in close],
