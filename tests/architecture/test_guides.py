@@ -21,12 +21,15 @@ from prunus.experiments.recipe import Recipe
 from prunus.experiments.seeds import SeedSettings
 from prunus.experiments.settings import ChoiceSettings, TaskSettings
 from prunus.experiments.technique_settings import TechniqueSettings
+from prunus.experiments.tree_recipe import TreeRecipe
+from prunus.experiments.tree_settings import GrowingSettings, TreeTaskSettings, TreeTechniqueSettings
 from prunus.masks.pattern_names import PATTERNS
 from prunus.selection.metrics import METRICS
 from prunus.tasks.tables import AUGMENTATIONS, DATASETS, MODELS
 from prunus.training.plan import Plan
 from prunus.training.pruner import TechniqueOptions
 from prunus.training.tables import PENALTIES
+from prunus.trees.table import ESTIMATORS, METHODS
 
 GUIDES = Path(__file__).parents[2] / "docs" / "guides"
 GUIDE = (GUIDES / "recipes.md").read_text(encoding="utf-8")
@@ -38,6 +41,10 @@ SECTIONS = {
     "`[[technique]]`": TechniqueSettings,
     "`[choose]`": ChoiceSettings,
     "A table in `seeds`": SeedSettings,
+    "Recipes for trees and forests": TreeRecipe,
+    "`[task]` of trees": TreeTaskSettings,
+    "`[training]` of trees": GrowingSettings,
+    "`[[technique]]` of trees": TreeTechniqueSettings,
 }
 PLACES = {  # section → the recipe in which an example stands
     "The recipe": lambda example: example,
@@ -46,7 +53,12 @@ PLACES = {  # section → the recipe in which an example stands
     "`[[technique]]`": lambda example: {"technique": [{**NEEDED.get(*example, {}), **example}]},
     "`[choose]`": lambda example: {"choose": example},
     "A table in `seeds`": lambda example: {"seeds": [{"init": 0, "order": 0, "pruning": 0, **example}]},
+    "Recipes for trees and forests": lambda example: example,
+    "`[task]` of trees": lambda example: {"task": {**GROVE, **example}},
+    "`[training]` of trees": lambda example: {"training": example},
+    "`[[technique]]` of trees": lambda example: {"technique": [example]},
 }
+GROVE = {"data": "digits", "model": "decision-tree"}
 IMAGES = {"data": "cifar10", "model": "conv-2"}
 NEEDED = {  # key → what else its example needs
     "momentum": {"optimizer": "sgd"},
@@ -95,7 +107,7 @@ def test_the_guide_lists_every_key_of_a_recipe_with_its_default_and_no_other(hea
 
 @pytest.mark.parametrize("heading", SECTIONS)
 def test_every_example_of_a_key_in_the_guide_is_valid_and_changes_the_recipe(heading):
-    usual = {"sparsities": [0.8], "task": IMAGES, "technique": [{}]}
+    usual = {"sparsities": [0.8], "task": GROVE if "trees" in heading else IMAGES, "technique": [{}]}
     for key, kind, _, _, example, says in rows(heading):
         values = tomllib.loads(example.strip("`"))
         assert [f"`{name}`" for name in values] == [key]
@@ -115,9 +127,14 @@ def test_the_guide_says_of_every_data_set_how_large_it_is():
         assert sizes.rpartition("0 ")[0] in DATASETS[name.strip("`")].summary
 
 
-@pytest.mark.parametrize("name", [*METRICS, *AUGMENTATIONS])
-def test_the_guide_names_every_metric_and_augmentation(name):
-    assert f"`{name}`" in GUIDE
+@pytest.mark.parametrize("name", [*ESTIMATORS, *METRICS, *AUGMENTATIONS])
+def test_the_guide_names_every_tree_model_metric_and_augmentation(name):
+    assert f"`{name}`" in GUIDE or f'`"{name}"`' in GUIDE
+
+
+def test_the_guide_to_trees_names_every_method():
+    guide = (GUIDES / "trees.md").read_text(encoding="utf-8")
+    assert [name for name in METHODS if f"| `{name}` |" not in guide] == []
 
 
 def test_the_guide_lists_every_option_of_a_pruner():
