@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 import prunus
 from prunus.cli.app import app
 from prunus.errors import DataError, RecipeError, TrainingError
+from prunus.experiments.own_names import require_own
 from prunus.experiments.performing import perform
 from prunus.experiments.recipe import Recipe
 from prunus.experiments.tree_recipe import TreeRecipe
@@ -221,6 +222,36 @@ def test_a_method_of_ones_own_is_named_by_its_module(tmp_path, monkeypatch):
     (state,) = [state for state in history.states() if state.record.pruning]
     assert unpack(state.weights()).get_depth() == 2
     assert "source of mymethod:Deepest" in history.run(state.run_id).settings
+
+
+def test_what_is_ones_own_is_tried_before_anything_runs(tmp_path, monkeypatch):
+    (tmp_path / "mysettings.py").write_text(
+        "from dataclasses import dataclass\n"
+        "from prunus.trees.methods.random import Random\n"
+        "@dataclass(frozen=True)\n"
+        "class Mine(Random):\n"
+        "    wild: bool = False\n"
+        "    def __post_init__(self):\n        assert not self.wild, 'too wild'\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def complaint(**technique):
+        (tmp_path / "my.toml").write_text(RECIPE)
+        changes = [f"technique.0.{key}={json.dumps(value)}" for key, value in technique.items()]
+        recipe = Recipe.load(tmp_path / "my.toml", changes)
+        with pytest.raises(RecipeError) as caught:
+            require_own(recipe, tmp_path / "my.toml", changes)
+        return str(caught.value).split("\n")
+
+    (line,) = complaint(method="mysettings:Mime")
+    assert "no attribute of mysettings is named 'Mime'" in line
+    (line,) = complaint(method="mysettings:Mine", **{"settings.sed": 1})
+    assert "with --set technique.0.settings.sed=1: technique.0.settings in technique number 1: no setting" in line
+    assert "no setting of Mine is named 'sed': there are seed, wild; did you mean 'seed'?" in line
+    (line,) = complaint(method="mysettings:Mine", **{"settings.wild": True})
+    assert "'mysettings:Mine' raised AssertionError: too wild" in line
+    (line,) = complaint(method="nowhere:Mine", **{"settings.sed": 1})
+    assert "cannot import 'nowhere'" in line
 
 
 def test_the_program_runs_and_shows_it(tmp_path):

@@ -77,7 +77,7 @@ class State:
         return masks
 
     def weights(self) -> bytes:
-        """The packed file of its model, as ``prunus.load`` reads it.
+        """The packed file of its model, as ``prunus.load`` reads it, or ``prunus.trees.unpack`` where it is of trees.
 
         Raises:
             HistoryError: it is missing.

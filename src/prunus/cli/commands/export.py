@@ -26,7 +26,7 @@ def export(
     folder: HistoryFolder = None,
     as_json: AsJson = False,
 ) -> None:
-    """Write a recorded model to a packed safetensors file, which `prunus.load` reads."""
+    """Write a recorded model to a packed safetensors file, for `prunus.load`, or of trees for `prunus.trees.load`."""
     from prunus.history.store import History
 
     state = _state(History(folder, create=False), name, sparsity)
