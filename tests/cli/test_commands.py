@@ -395,24 +395,42 @@ def test_names_in_a_recipe_cannot_steer_the_terminal(command):
     assert not re.search("[\x00-\x09\x0b-\x1f]", done.out + command("check", "\x1b[2J").err)
 
 
-def test_criteria_lists_all_of_networks_and_of_trees_in_tables_of_their_own(command, as_json):
+def test_criteria_lists_every_technique_in_the_table_of_its_kind(command, as_json):
+    from prunus.allocation.budgets.table import BUDGETS
     from prunus.criteria.table import CRITERIA
+    from prunus.training.tables import MOVEMENTS, PENALTIES, REWIRINGS
     from prunus.trees.table import METHODS
 
+    tables = {
+        "criteria": CRITERIA,
+        "rewire": REWIRINGS,
+        "movement": MOVEMENTS,
+        "penalties": PENALTIES,
+        "budgets": BUDGETS,
+        "tree_methods": METHODS,
+    }
     listed = as_json("criteria")
-    assert listed.keys() == {"criteria", "tree_methods"}
-    for name, table in (("criteria", CRITERIA), ("tree_methods", METHODS)):
-        assert listed[name].keys() == set(table)
-        for entry, facts in listed[name].items():
-            assert facts == {**dataclasses.asdict(table[entry]), "needs": [*table[entry].needs]}
+    assert listed == {
+        name: {each: {**dataclasses.asdict(entry), "needs": [*entry.needs]} for each, entry in table.items()}
+        for name, table in tables.items()
+    }
     lines = command("criteria").out.splitlines()
-    first, second = (index for index, line in enumerate(lines) if line and not line.startswith(" "))
-    assert lines[first].startswith("Criteria: ")
-    assert lines[second].startswith("Tree methods: ")
-    names = [[re.match("  ([^ ].*)|", line)[1] for line in part] for part in (lines[:second], lines[second:])]
-    assert [[*filter(None, part)] for part in names] == [[*CRITERIA], [*METHODS]]
+    parts = re.split(r"\n(?=\S)", "\n".join(lines))
+    names = [re.findall(r"^  (\S.*)$", part, re.M) for part in parts]
+    assert names == [[*table] for table in tables.values()]
     assert all(len(line) <= 80 for line in lines)
     assert any(line.startswith("    needs held-out examples and a forest; costs one pass") for line in lines)
+    assert any(line.startswith("    takes strength, pattern, include, exclude, types; costs") for line in lines)
+
+
+@pytest.mark.parametrize("key", ["rewire", "movement"])
+def test_what_a_recipe_may_say_of_training_is_what_is_listed(as_json, key):
+    from typing import get_args
+
+    from prunus.experiments.technique_settings import TechniqueSettings
+
+    allowed = get_args(get_args(TechniqueSettings.model_fields[key].annotation)[0])
+    assert {*allowed} == as_json("criteria")[key].keys()
 
 
 def test_a_shipped_recipe_goes_through_check(command, as_json, tmp_path):

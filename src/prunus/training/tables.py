@@ -1,12 +1,47 @@
-"""The table of penalties that a recipe can name. Free of torch.
-
-Each is made with a ``strength``, and with what it ``needs`` of the technique's settings.
-"""
+"""The tables of what prunes, or prepares pruning, while a network is trained. Free of torch."""
 
 from __future__ import annotations
 
 from prunus.lookup import Entry, Table
 
+REWIRINGS = Table(
+    "way to rewire",
+    {
+        "set": Entry(
+            "prunus.training.rewiring:Rewirer",
+            "Sparse from the start: the weakest connections go and random ones grow (SET).",
+            source="Mocanu et al. 2018, sparse evolutionary training (arXiv:1707.04780)",
+            cost="one pass over the weights at every update",
+        ),
+        "rigl": Entry(
+            "prunus.training.rewiring:Rewirer",
+            "Sparse from the start: the weakest connections go and those with the largest gradients grow (RigL).",
+            source="Evci et al. 2020, section 3 and algorithm 1 (arXiv:1911.11134)",
+            cost="one pass over the weights at every update, and a copy of the gradients before it",
+        ),
+    },
+)
+
+MOVEMENTS = Table(
+    "kind of movement pruning",
+    {
+        "hard": Entry(
+            "prunus.training.movement:TopScores",
+            "Scores are learnt beside the weights; at every step the lowest are out, as many as a schedule says.",
+            source="Sanh et al. 2020, section 4, equation 1 (arXiv:2005.07683)",
+            cost="one selection at every step; a score and a copy of each weight as memory",
+        ),
+        "soft": Entry(
+            "prunus.training.movement:ScoreThreshold",
+            "Scores are learnt under a penalty; out is what falls below a threshold, so sparsity follows the strength.",
+            needs=("strength",),
+            source="Sanh et al. 2020, section 4 (arXiv:2005.07683)",
+            cost="a few passes over the weights at every step; a score and a copy of each weight as memory",
+        ),
+    },
+)
+
+# Each is made with a ``strength``, and with what it ``needs`` of the technique's settings.
 PENALTIES = Table(
     "penalty",
     {

@@ -10,34 +10,50 @@ from prunus.cli.options import AsJson
 from prunus.cli.output import print_json, say
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from prunus.lookup import Entry
 
 _NEEDS = {"validation": "held-out examples", "forest": "a forest"}
 
 
 def criteria(as_json: AsJson = False) -> None:
-    """List the criteria for networks and the methods for trees: what each judges by, needs and costs, its source."""
+    """List every technique: what each judges by, needs and costs, and its source."""
+    from prunus.allocation.budgets.table import BUDGETS
     from prunus.criteria.table import CRITERIA
+    from prunus.training.tables import MOVEMENTS, PENALTIES, REWIRINGS
     from prunus.trees.table import METHODS
 
+    tables = {
+        "criteria": ("Criteria: what scores the weights of a network (criterion = …)", CRITERIA),
+        "rewire": ("Rewiring: sparse from the start, moving connections (rewire = …)", REWIRINGS),
+        "movement": ("Movement: scores learnt beside the weights (movement = …)", MOVEMENTS),
+        "penalties": ("Penalties: what draws weights to zero in training (penalty = …)", PENALTIES),
+        "budgets": ("Budgets: how sparse each layer is to be (budget = …)", BUDGETS),
+        "tree_methods": ("Tree methods: what prunes decision trees and forests (method = …)", METHODS),
+    }
     if as_json:
-        print_json({"criteria": dict(CRITERIA), "tree_methods": dict(METHODS)})
+        print_json({name: dict(table) for name, (_, table) in tables.items()})
         return
-    _print_entries("Criteria: what scores the weights of a network", CRITERIA, "the weights alone")
-    say("")
-    _print_entries("Tree methods: what prunes decision trees and forests", METHODS, "the trees alone")
+    for name, (title, table) in tables.items():
+        say(title)
+        for each, entry in table.items():
+            _print_entry(each, entry, _needs(name, entry))
+        say("")
 
 
-def _print_entries(title: str, entries: Mapping[str, Entry], otherwise: str) -> None:
-    """Every entry with its facts below it; ``otherwise`` is what one needs that needs nothing more."""
+def _needs(table: str, entry: Entry) -> str:
+    """What must be given beyond the network, in words; empty where it goes without saying."""
+    if table == "penalties":
+        return f"takes {', '.join(('strength', *entry.needs))}"
+    alone = {"criteria": "the weights alone", "tree_methods": "the trees alone"}
+    needs = " and ".join(_NEEDS.get(need, need) for need in entry.needs) or alone.get(table, "")
+    return f"needs {needs}" if needs else ""
+
+
+def _print_entry(name: str, entry: Entry, needs: str) -> None:
+    """The entry with its facts below it."""
     width = min(100, shutil.get_terminal_size().columns)
-    say(title)
-    for name, entry in entries.items():
-        needs = " and ".join(_NEEDS.get(need, need) for need in entry.needs) or otherwise
-        facts = [f"needs {needs}", f"costs {entry.cost}" if entry.cost else "", entry.source]
-        say(f"  {name}")
-        for text in (entry.summary, "; ".join(filter(None, facts))):
-            for line in textwrap.wrap(text, width - 4):
-                say(f"    {line}")
+    facts = [needs, f"costs {entry.cost}" if entry.cost else "", entry.source]
+    say(f"  {name}")
+    for text in (entry.summary, "; ".join(filter(None, facts))):
+        for line in textwrap.wrap(text, width - 4):
+            say(f"    {line}")
