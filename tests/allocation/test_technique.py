@@ -84,6 +84,13 @@ def test_shuffled_masks_of_n_of_m_keep_the_pattern():
     assert all(bool((mask.reshape(-1, 4).sum(1) == 2).all()) for mask in masks.values())
 
 
+def test_what_is_inverted_is_scored_once_for_its_best_paths_are_gone_then():
+    model = nn.Sequential(nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 4))
+    batches = [(torch.randn(5, 6), torch.randint(4, (5,)))]
+    masks = prune(model, 0.9, criterion="synflow", batches=batches, control="invert")
+    assert masks.removed == 72
+
+
 def test_inverted_masks_remove_the_highest_scores():
     model = network()
     masks = found(Technique(control="invert"), model, 0.5).masks

@@ -59,7 +59,8 @@ class Technique:
         rounds: steps in which the sparsity is reached, scoring anew at each, the density falling by the same factor;
             None asks the criterion, and is 1 where it says nothing.
         control: a check of what the technique owes to its choice: ``"shuffle"`` removes as many weights of each
-            tensor at random, ``"invert"`` those with the highest scores first;
+            tensor at random, ``"invert"`` those with the highest scores first, in one round whatever ``rounds`` is:
+            without its best weights a network may have nothing left to score;
             neither makes up for what goes.
         include, exclude, types: which parameters are in scope; see ``Scope``.
         protect: keep at least the best weight or group of every tensor.
@@ -138,6 +139,8 @@ class Technique:
                 )
         criterion = criterion or self.resolve()
         rounds = getattr(criterion, "rounds", 1) if self.rounds is None else self.rounds
+        if self.control == "invert":
+            rounds = 1
         found = self._in_rounds(subject, criterion, sparsity, current, rounds)
         if self.control == "shuffle":
             found = shuffled(found, self.pattern, subject, current)
