@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from prunus.errors import RecipeError
@@ -128,3 +130,28 @@ def test_saying_that_it_prunes_during_training_makes_no_other_technique(techniqu
 
 def test_sanity_checks_go_with_a_penalty():
     assert len(labels({**L1, "sanity_checks": True})) == 4
+
+
+@pytest.mark.parametrize(
+    ("technique", "told"),
+    [
+        ({"fraction": 0.5}, "fraction goes with schedule = 'iterative', or rewire"),
+        ({"begin": 0.1}, "begin goes with schedule = 'linear' or 'cubic', or movement = 'hard'"),
+        (
+            {"every": 5, "schedule": "levels"},
+            "every goes with schedule = 'linear' or 'cubic', or movement = 'hard', or",
+        ),
+        ({"epochs": 3, "schedule": "cubic"}, "epochs goes with fine-tuning after pruning"),
+        ({"learning_rate": 0.1, "when": "before"}, "learning_rate goes with fine-tuning after pruning"),
+        ({"fraction": 0.5, "each": {"schedule": ["levels", "one-shot"]}}, "fraction goes with schedule = 'iterative'"),
+    ],
+)
+def test_what_nothing_looks_at_is_refused(technique, told):
+    with pytest.raises(RecipeError, match=re.escape(told)):
+        recipe(technique)
+
+
+def test_of_several_combinations_one_may_need_what_the_others_do_not():
+    each = {"schedule": ["iterative", "levels", "cubic"]}
+    assert len(recipe({"fraction": 0.5, "end": 0.6, "each": each}).techniques) == 3
+    assert len(recipe({"epochs": 3, "sanity_checks": True}).techniques) == 4

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from prunus.masks.pattern_names import read_pattern
@@ -23,6 +23,15 @@ LEARNING = {
 _PENALTY = "a penalty"  # every other one: it has a strength, and a criterion says what goes
 _DRAWN = ("criterion", "settings", "pattern", "aggregate", "scope", "schedule", "rounds", "control", "begin", "penalty")
 _IN_GROUPS = ("group-lasso", "l0")
+_OVER_TIME = "schedule = 'linear' or 'cubic', or movement = 'hard'"
+_USED = {  # setting → what looks at it
+    "fraction": "schedule = 'iterative', or rewire",
+    "begin": _OVER_TIME,
+    "end": f"{_OVER_TIME}, or rewire",
+    "every": f"{_OVER_TIME}, or rewire",
+    "epochs": "fine-tuning after pruning",
+    "learning_rate": "fine-tuning after pruning",
+}
 
 
 def wrong_with(technique: TechniqueSettings) -> Wrong:
@@ -38,6 +47,24 @@ def wrong_with(technique: TechniqueSettings) -> Wrong:
     if technique.penalty:
         yield from _wrong_penalty(technique)
     yield from _wrong_retraining(technique)
+
+
+def ignored(technique: TechniqueSettings, combinations: Sequence[TechniqueSettings]) -> Wrong:
+    """Settings that none of the techniques that it stands for looks at."""
+    for key in technique.stated():
+        if key in _USED and not any(_uses(each, key) for each in combinations):
+            yield key, f"{key} goes with {_USED[key]}: nothing here looks at it, so leave it out"
+
+
+def _uses(technique: TechniqueSettings, key: str) -> bool:
+    gradual = technique.schedule in GRADUAL and not technique.learning
+    if key in ("epochs", "learning_rate"):
+        return technique.timing == "after"
+    if key == "fraction":
+        return technique.schedule == "iterative" or technique.rewire is not None
+    if key == "begin":
+        return gradual or technique.movement == "hard"
+    return gradual or technique.movement == "hard" or technique.rewire is not None
 
 
 def _wrong_learning(technique: TechniqueSettings) -> Wrong:

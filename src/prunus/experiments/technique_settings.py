@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from typing import Any, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from prunus.allocation.aggregates import require_aggregate
 from prunus.allocation.budgets.table import BUDGETS
@@ -16,13 +16,14 @@ from prunus.experiments.lines import Path
 from prunus.experiments.messages import mistakes
 from prunus.experiments.settings import Number, Settings, Whole, known
 from prunus.experiments.technique_labels import made_label
-from prunus.experiments.technique_rules import GRADUAL, wrong_with
+from prunus.experiments.technique_rules import GRADUAL, ignored, wrong_with
 from prunus.lookup import unknown_name
 from prunus.masks.pattern_names import read_pattern
 from prunus.schedules.table import SCHEDULES
 from prunus.training.tables import PENALTIES
 
 Retraining = Literal["finetune", "rewind", "rewind-lr", "reinit", "none"]
+_COMBINED = "a combination of each"
 
 
 class TechniqueSettings(Settings):
@@ -205,13 +206,17 @@ class TechniqueSettings(Settings):
         return self.name or made_label(self)
 
     @model_validator(mode="after")
-    def _each_is_a_technique(self) -> Self:
+    def _each_is_a_technique(self, info: ValidationInfo) -> Self:
         for key, values in self.each.items():
             if key not in type(self).model_fields or key in ("name", "each"):
                 raise ValueError(f"each: {unknown_name('key of a technique', key, type(self).model_fields)}")
             if not values:
                 raise ValueError(f"each: {key} has no value")
-        _ = self._combinations
+        combinations = self._combinations
+        # A setting may be for some of the combinations alone.
+        found: list[tuple[Path, str]] = [((key,), wrong) for key, wrong in ignored(self, combinations)]
+        if found and info.context != _COMBINED:
+            raise mistakes(found)
         return self
 
     @property
@@ -224,7 +229,7 @@ class TechniqueSettings(Settings):
         for values in itertools.product(*self.each.values()):
             combination = dict(zip(self.each, values, strict=True))
             name = {"name": ", ".join((self.name, *map(str, values)))} if self.name else {}
-            found.append(type(self).model_validate({**given, **combination, **name}))
+            found.append(type(self).model_validate({**given, **combination, **name}, context=_COMBINED))
         return tuple(found)
 
     @property
