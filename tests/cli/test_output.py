@@ -11,7 +11,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from prunus.cli.output import moment, percent, print_json, print_table, printable, say, short, size
+from prunus.cli.output import moment, percent, print_json, print_table, say, short, size
+from prunus.report.names import printable
 
 WORDS = st.text("abcxyz0123-_.", min_size=1, max_size=24)
 BIDIRECTIONAL = ("LRE", "LRO", "RLE", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI")

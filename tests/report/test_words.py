@@ -69,12 +69,3 @@ def test_drops_are_points_and_sparsities_percent():
 @pytest.mark.parametrize(("seconds", "text"), [(4, "4.0 s"), (151, "2 min 31 s"), (11_100, "3 h 5 min")])
 def test_times_are_in_the_units_of_a_clock(seconds, text):
     assert words.duration(seconds).replace("\u00a0", " ") == text
-
-
-@given(st.text())
-def test_printable_text_goes_through_xml(text):
-    from xml.etree import ElementTree
-
-    element = ElementTree.Element("text")
-    element.text = words.printable(text)
-    assert ElementTree.fromstring(ElementTree.tostring(element)).text == (element.text or None)

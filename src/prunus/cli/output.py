@@ -13,29 +13,24 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import typer
 
+from prunus.report.names import UNPRINTABLE, printable
+
 if TYPE_CHECKING:
     from rich.table import Table
 
 _TEXT_WIDTH = 16  # columns that a text cell keeps at least
 _SHORT_ID = 10
-# Control characters, lone surrogates, ends of lines and what turns the direction of writing: a terminal obeys them.
-_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 
 
 def print_json(value: Any) -> None:
     """Print the value as JSON; dataclasses become objects, and what is not finite becomes null."""
     text = json.dumps(_plain(value), indent=2, ensure_ascii=False, allow_nan=False)
-    typer.echo("\n".join(_UNPRINTABLE.sub(_escaped, line) for line in text.split("\n")))
+    typer.echo("\n".join(UNPRINTABLE.sub(_escaped, line) for line in text.split("\n")))
 
 
 def say(text: str, *, err: bool = False) -> None:
     """Print one line, whatever the names in it hold; to the standard error where ``err``."""
     typer.echo(printable(text), err=err)
-
-
-def printable(text: str) -> str:
-    """The text with a replacement character for each that a terminal would obey instead of showing it."""
-    return _UNPRINTABLE.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], title: str = "") -> None:

@@ -11,9 +11,10 @@ from markupsafe import Markup
 from prunus.report.curves import Curve, Point
 from prunus.report.frame import Frame, Layout
 from prunus.report.labels import moved_apart, wrapped
+from prunus.report.names import printable
 from prunus.report.palette import LIGHT_SERIES, dash, marker, series
 from prunus.report.svg import at_home
-from prunus.report.words import percent, plural, printable
+from prunus.report.words import percent, plural
 
 _LINES = 3  # of a label
 _MOST_BELOW = 4  # labels of lines that leave a close-up

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from prunus.errors import HistoryError
 from prunus.files.atomic import write_atomically
 from prunus.history.store import History
-from prunus.report import details, palette, runs, tables, verdict, words
+from prunus.report import details, names, palette, runs, tables, verdict, words
 from prunus.report.curves import Curve, Point, closeup_floor, curves, dense_point
 from prunus.report.evidence import Evidence, gather
 from prunus.report.frame import CLOSEUPS, LAYOUTS
@@ -149,7 +149,7 @@ def _templates() -> jinja2.Environment:
         kilobytes=words.kilobytes,
         sortable=tables.sortable,
         spread=words.spread,
-        printable=words.printable,
+        printable=names.printable,
     )
     return found
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import unicodedata
 from collections.abc import Iterable, Sequence
 
 from prunus.selection.constraints import Constraint
@@ -139,11 +138,3 @@ def _quantity(name: str, value: float) -> str:
     if unit == "bytes":
         return f"{kilobytes(value)}{_SPACE}KB"
     return f"{value:.6g}{_SPACE}times" if unit == "times" else f"{value:,.6g}"
-
-
-def printable(text: str) -> str:
-    """The text with a replacement character for every character that XML cannot hold and nobody can read."""
-    return "".join(
-        "\N{REPLACEMENT CHARACTER}" if unicodedata.category(one) in ("Cc", "Cs") or one in "\ufffe\uffff" else one
-        for one in text
-    )
