@@ -5,6 +5,7 @@ import itertools
 from hypothesis import given
 from hypothesis import strategies as st
 
+from prunus.report.chart import _LINES
 from prunus.report.labels import moved_apart, wrapped
 
 boxes = st.lists(st.tuples(st.floats(0, 300), st.floats(5, 40)), min_size=1, max_size=15)
@@ -56,3 +57,14 @@ def test_wide_characters_take_two_columns():
 
 def test_what_does_not_fit_ends_in_an_ellipsis():
     assert wrapped("one two three four", 7, 2) == (["one two", "three…"], False)
+
+
+def test_long_words_are_broken_at_their_hyphens():
+    assert wrapped("magnitude-increase-same-sign", 20, 2) == (["magnitude-increase-", "same-sign"], True)
+    assert wrapped("a-verylongwordindeed", 10, 3)[0][0] == "a-verylong"
+
+
+def test_the_demos_longest_name_is_whole_in_the_narrow_chart():
+    lines, whole = wrapped("magnitude, global, rate rewound", 10, _LINES)
+    assert whole
+    assert lines == ["magnitude,", "global,", "rate", "rewound"]

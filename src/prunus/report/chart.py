@@ -16,7 +16,7 @@ from prunus.report.palette import LIGHT_SERIES, dash, marker, series
 from prunus.report.svg import at_home
 from prunus.report.words import percent, plural
 
-_LINES = 3  # of a label
+_LINES = 4  # of a label
 _MOST_BELOW = 4  # labels of lines that leave a close-up
 _COLUMN = 0.6  # width of a bold character, in ems
 _LEADING = 1.2

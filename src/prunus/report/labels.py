@@ -36,7 +36,10 @@ def _first_line(text: str, width: int) -> str:
     if len(line) == len(text) or text[len(line)] == " ":
         return line
     head, space, _ = line.rpartition(" ")
-    return head if space and head.strip() else line
+    if space and head.strip():
+        return head
+    head, hyphen, _ = line.rpartition("-")
+    return head + hyphen if len(head) > width // 2 else line
 
 
 def _cut(text: str, width: int) -> str:
