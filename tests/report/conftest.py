@@ -13,6 +13,7 @@ from prunus.report.page import render
 
 CREATED = "2026-01-02T03:04:05+00:00"
 LAYERS = {"fc1.weight": (300, 784), "fc2.weight": (100, 300), "fc3.weight": (10, 100)}
+USUAL = ("magnitude", "weight", tuple(LAYERS))  # criterion, pattern and scope
 EXAMPLES = 100  # of each class
 
 
@@ -31,12 +32,15 @@ def rights(technique, seed, sparsity, count):
     return [max(0, min(EXAMPLES, round(95 - fall - one % 3 + (seed * (one + 2)) % 3))) for one in range(count)]
 
 
-def pruning(sparsity, position, of, protected=()):
+def pruning(sparsity, position, of, protected=(), kind=USUAL):
+    criterion, pattern, scope = kind
     tensors = {}
     for name, shape in LAYERS.items():
+        if name not in scope:
+            continue
         total = math.prod(shape)
         tensors[name] = TensorCount(shape, max(1, round(total * (1 - sparsity))), total)
-    return Pruning("magnitude", "weight", "global", "levels", position, of, sparsity, sparsity, tensors, protected, 7)
+    return Pruning(criterion, pattern, "global", "levels", position, of, sparsity, sparsity, tensors, protected, 7)
 
 
 def cost(sparsity):
@@ -133,11 +137,11 @@ def fill(
     """A history with one experiment.
 
     ``stop`` is the number of states after which its process was killed; ``rounds`` says through which sparsities a
-    technique goes, where these are not the targets.
+    technique goes, where these are not the targets; ``kinds`` what it prunes: criterion, pattern and names of tensors.
     """
     history = History(folder)
     stop, protected = other.pop("stop", math.inf), other.pop("protected", ())
-    rounds = other.pop("rounds", {})
+    rounds, kinds = other.pop("rounds", {}), other.pop("kinds", {})
     runs, parents = [], {}
     for seed in seeds:
         run, parents[seed] = dense_run(history, seed, names)
@@ -163,7 +167,7 @@ def fill(
                     position,
                     parent,
                     "pruned",
-                    pruning=pruning(sparsity, position + 1, len(levels), protected),
+                    pruning=pruning(sparsity, position + 1, len(levels), protected, kinds.get(technique, USUAL)),
                     retraining="finetune",
                     validation=outcome(right, names),
                     test=outcome(right, names),

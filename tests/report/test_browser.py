@@ -35,6 +35,10 @@ parent.document.body.dataset.found = JSON.stringify({
   plots: plots.map((plot) => plot.getAttribute("class")), colours: [stroke.fill, stroke.stroke],
   boxes: boxes.map(([text, box]) => [text, box.left, box.top, box.right, box.bottom]),
   font: Math.min(...boxes.map(([, box]) => box.height)),
+  places: [...document.querySelectorAll(".ranked tbody tr")].map((row) => [...row.cells].map((cell) => {
+    const box = cell.getBoundingClientRect();
+    return [cell.className, box.left, box.top, box.right, box.bottom];
+  })),
 });
 </script></body>"""
 
@@ -79,11 +83,15 @@ def test_a_page_that_asks_for_something_would_be_noticed(tmp_path):
     assert any("nothing is not defined" in line for line in console)
 
 
-@pytest.fixture(scope="module")
-def found(make, tmp_path_factory):
+FEW = ["magnitude, global, rewound", "magnitude, layerwise, fine-tuned", *"abcdef"]
+MANY = [f"large-initial-large-final-{index}, channel, global, one-shot, finetune" for index in range(14)]
+
+
+@pytest.fixture(scope="module", params=[FEW, MANY], ids=["few", "many"])
+def found(request, make, tmp_path_factory):
     """What the script finds at a width, in light or in dark."""
     folder = tmp_path_factory.mktemp("browser")
-    names = ["magnitude, global, rewound", "magnitude, layerwise, fine-tuned", *"abcdef"]
+    names = request.param
     page = write_report(make.history(techniques=names, sparsities=[0.5, 0.7]), folder / "report.html")
 
     @functools.cache
@@ -110,6 +118,19 @@ def test_each_width_has_its_drawing_and_nothing_runs_over(found, width, layout):
     ]
     assert overlapping == []
     assert max(box[3] for box in seen["boxes"]) <= width
+
+
+@pytest.mark.parametrize("width", [1200, 920, 700, 375])
+def test_the_parts_of_a_place_do_not_overlap_and_its_interval_has_room(found, width):
+    for place in found(width)["places"]:
+        for one, other in itertools.combinations(place, 2):
+            across = min(one[3], other[3]) - max(one[1], other[1])
+            down = min(one[4], other[4]) - max(one[2], other[2])
+            assert min(across, down) <= 1
+        assert max(right for _, _, _, right, _ in place) <= width
+        interval = next(cell for cell in place if cell[0].startswith("range"))
+        assert interval[3] - interval[1] >= 120
+        assert interval[4] - interval[2] >= 15
 
 
 def test_a_header_sorts_by_keyboard_and_says_so(found):

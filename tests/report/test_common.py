@@ -20,7 +20,7 @@ def plain(html):
     return " ".join(text.split())
 
 
-@pytest.fixture(scope="module", params=[2, 8], ids=["few rows", "folded"])
+@pytest.fixture(scope="module", params=[2, 7], ids=["few rows", "folded"])
 def stepped(request, make):
     """The best technique is chosen at an intermediate round, which all others but the last have too."""
     techniques = [f"iterative {index}" for index in range(request.param)]

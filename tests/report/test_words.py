@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from prunus.report import words
 from prunus.selection.constraints import Constraint
 from prunus.selection.metrics import METRICS
-from prunus.selection.statistics import mean_interval
+from prunus.selection.statistics import Interval, mean_interval
 
 
 @given(st.lists(st.integers(1, 99_999), min_size=2, max_size=2, unique=True))
@@ -69,3 +69,21 @@ def test_drops_are_points_and_sparsities_percent():
 @pytest.mark.parametrize(("seconds", "text"), [(4, "4.0 s"), (151, "2 min 31 s"), (11_100, "3 h 5 min")])
 def test_times_are_in_the_units_of_a_clock(seconds, text):
     assert words.duration(seconds).replace("\u00a0", " ") == text
+
+
+@pytest.mark.parametrize(("first", "last", "text"), [(1, 14, "1–14"), (3, 3, "3")])
+def test_ranks_are_written_from_the_first_to_the_last(first, last, text):
+    assert words.rank_range(first, last) == text
+
+
+@given(st.floats(-1, 1), st.floats(0, 1))
+def test_a_differences_interval_shows_on_which_side_of_zero_it_ends(middle, reach):
+    interval = Interval(middle, middle - reach, middle + reach, 3, 0.95)
+    _, text = words.difference(interval)
+    for end, written in zip((interval.low, interval.high), text.split(" to "), strict=True):
+        if abs(end) > 1e-6:
+            assert written[0] == ("+" if end > 0 else "−")
+
+
+def test_a_difference_without_an_interval_has_a_dash():
+    assert words.difference(Interval(0.0123, None, None, 1, 0.95)) == ("+1.2", "–")

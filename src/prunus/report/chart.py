@@ -96,7 +96,7 @@ def accuracy_chart(
     """The chart as inline SVG, and whether it does without a legend: every name stands beside its line in full.
 
     Args:
-        curves: at least one.
+        curves: at least one; muted ones are thin lines without points, bands and names.
         dense: reference.
         targets: sparsities to write below if there is room.
         layout: width.
@@ -105,9 +105,12 @@ def accuracy_chart(
     """
     import vl_convert
 
-    frame = Frame.around([point for curve in curves for point in curve.points], layout, floor)
-    names = labels(curves, dense, frame)
-    layers = [*_curve_layers(curves, frame), *_point_layers(curves, dense, frame), *_name_layers(names, frame)]
+    told = [curve for curve in curves if not curve.muted]
+    others = [curve for curve in curves if curve.muted]
+    frame = Frame.around([point for curve in curves for point in curve.drawn], layout, floor)
+    names = labels(told, dense, frame)
+    layers = [*_muted_layers(others), *_curve_layers(told, frame), *_point_layers(told, dense, frame)]
+    layers += _name_layers(names, frame)
     axes = _axes(frame, frame.ticks(curves, targets), parts)
     for layer in layers:
         layer["encoding"] = axes | layer.get("encoding", {})
@@ -123,11 +126,11 @@ def accuracy_chart(
     title = f"Test accuracy against {parts} remaining" + (f", from {percent(frame.low, 0)} up" if floor else "")
     described = (
         f"{plural(len(curves), 'line')}, from all {parts} at the left to {percent(frame.density)} of them at the right."
-        " The table below holds the same numbers."
+        " The tables below hold the same numbers."
     )
     identifier = f"plot-{layout.name}{'-close' if floor else ''}"
     svg = at_home(vl_convert.vegalite_to_svg(drawing), layout.name, identifier, (title, described), _VARIABLES)
-    named = len(names) >= len(curves) and all(label.whole for label in names)
+    named = len(names) >= len(told) and all(label.whole for label in names)
     return svg, named or bool(floor)
 
 
@@ -162,6 +165,17 @@ def _axes(frame: Frame, ticks: Sequence[float], parts: str) -> Layer:
             "axis": {**written, "title": None, "values": levels, "format": ".0%", "gridColor": _LINE},
         },
     }
+
+
+def _muted_layers(curves: Sequence[Curve]) -> list[Layer]:
+    """Thin lines that say where the others lie and no more."""
+    rows = [
+        {"number": number, "density": point.density, "accuracy": point.accuracy.mean}
+        for number, curve in enumerate(curves)
+        for point in curve.points
+    ]
+    mark = {"type": "line", "strokeWidth": 1, "opacity": 0.35, "color": _MUTED, "clip": True}
+    return [{"data": {"values": rows}, "mark": mark, "encoding": {"detail": {"field": "number", "type": "nominal"}}}]
 
 
 def _told(curves: Sequence[Curve], values: Sequence[Any]) -> Layer:

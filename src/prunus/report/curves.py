@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from prunus.report.evidence import DENSE, Evidence
 from prunus.selection.candidates import Candidate
@@ -47,13 +47,22 @@ class Curve:
 
     Attributes:
         index: of the technique, which gives its colour.
-        name: of the technique.
+        name: of the technique, as short as it may be.
         points: by rising sparsity, the dense model first where there is one.
+        muted: whether it is one of many, drawn to say where they lie and not which is which.
     """
 
     index: int
     name: str
     points: tuple[Point, ...]
+    muted: bool = False
+
+    @property
+    def drawn(self) -> list[Point]:
+        """The points with what is drawn of them: muted ones without their intervals."""
+        if not self.muted:
+            return list(self.points)
+        return [replace(point, accuracy=replace(point.accuracy, low=None, high=None)) for point in self.points]
 
 
 def dense_point(evidence: Evidence) -> Point | None:
@@ -62,14 +71,16 @@ def dense_point(evidence: Evidence) -> Point | None:
 
 
 def curves(evidence: Evidence) -> list[Curve]:
-    """One curve for every technique with a measured model."""
+    """One curve for every technique with a measured model, in the order of their colours, the muted ones last."""
     dense = dense_point(evidence)
     found = []
-    for index, name in enumerate(evidence.techniques):
+    for name in evidence.techniques:
         points = [point for candidate in evidence.of(name) if (point := _point(evidence, candidate))]
         if points:
-            found.append(Curve(index, name, tuple([dense, *points] if dense else points)))
-    return found
+            index = evidence.index(name)
+            line = tuple([dense, *points] if dense else points)
+            found.append(Curve(index or 0, evidence.short[name], line, muted=index is None))
+    return sorted(found, key=lambda curve: (curve.muted, curve.index))
 
 
 def closeup_floor(lines: Sequence[Curve], dense: Point | None) -> float | None:
@@ -79,7 +90,7 @@ def closeup_floor(lines: Sequence[Curve], dense: Point | None) -> float | None:
         return None
     floor = dense.accuracy.mean - _CLOSE
     near = sum(point.accuracy.mean >= floor for point in points)
-    lowest = min(point.band[0] for point in points)
+    lowest = min(point.band[0] for line in lines for point in line.drawn)
     return floor if lowest < floor - 2 * _CLOSE and 2 * near >= len(points) and floor > 0 else None
 
 

@@ -21,14 +21,14 @@ class ClassRow:
 
     Attributes:
         technique: name.
-        index: of the technique.
+        index: of the technique; None where it is not told apart.
         sparsity: where it is not the common one; else None.
         seeds: that have a dense model to compare with.
         cells: text and name of the heat's step, in class order.
     """
 
     technique: str
-    index: int
+    index: int | None
     sparsity: float | None
     seeds: int
     cells: tuple[tuple[str, str], ...]
@@ -49,7 +49,7 @@ class LayerGroup:
     """The layers of one technique; ``sparsity`` is None where it is the common one."""
 
     technique: str
-    index: int
+    index: int | None
     sparsity: float | None
     layers: tuple[Layer, ...]
 
@@ -65,16 +65,22 @@ def class_names(evidence: Evidence) -> list[str]:
 
 
 def class_rows(evidence: Evidence) -> list[ClassRow]:
-    """One row for every technique, at the common sparsity; those that lack it come last, at the nearest they have."""
+    """One row for every technique, at the common sparsity; those that lack it come last, at the nearest they have.
+
+    Where there are many, those told apart come first, then the others by merit.
+    """
     names, rows = class_names(evidence), []
-    for index, technique in enumerate(evidence.techniques):
+    for technique in evidence.techniques:
         candidate = evidence.near(technique, evidence.common)
         if candidate is None:
             continue
         changes = [change for replicate in candidate.replicates if (change := evidence.class_changes(replicate))]
         cells = [_cell([change.get(name, math.nan) for change in changes]) for name in names]
-        rows.append(ClassRow(technique, index, _elsewhere(evidence, candidate), len(changes), tuple(cells)))
-    return sorted(rows, key=lambda row: row.sparsity is not None)
+        rows.append(
+            ClassRow(technique, evidence.index(technique), _elsewhere(evidence, candidate), len(changes), tuple(cells))
+        )
+    order = _order(evidence)
+    return sorted(rows, key=lambda row: (row.sparsity is not None, order.get(row.technique, 0)))
 
 
 def _cell(changes: list[float]) -> tuple[str, str]:
@@ -88,14 +94,21 @@ def _elsewhere(evidence: Evidence, candidate: Candidate) -> float | None:
 
 
 def layer_groups(evidence: Evidence) -> list[LayerGroup]:
-    """The layers of every technique, at the common sparsity; those that lack it last, at the nearest they have."""
+    """The layers of every technique, in the order of ``class_rows``."""
     groups = []
-    for index, technique in enumerate(evidence.techniques):
+    for technique in evidence.techniques:
         candidate = evidence.near(technique, evidence.common)
         layers = _layers(evidence, candidate) if candidate else ()
         if candidate and layers:
-            groups.append(LayerGroup(technique, index, _elsewhere(evidence, candidate), layers))
-    return sorted(groups, key=lambda group: group.sparsity is not None)
+            groups.append(LayerGroup(technique, evidence.index(technique), _elsewhere(evidence, candidate), layers))
+    order = _order(evidence)
+    return sorted(groups, key=lambda group: (group.sparsity is not None, order.get(group.technique, 0)))
+
+
+def _order(evidence: Evidence) -> dict[str, int]:
+    """Where each technique stands: as in the recipe, where there are many by merit, those told apart first."""
+    names = [*evidence.highlighted, *evidence.by_merit] if evidence.is_crowded else evidence.techniques
+    return {name: place for place, name in enumerate(dict.fromkeys(names))}
 
 
 def _layers(evidence: Evidence, candidate: Candidate) -> tuple[Layer, ...]:

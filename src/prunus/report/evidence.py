@@ -9,14 +9,20 @@ from dataclasses import dataclass
 from typing import Any
 
 from prunus.errors import SelectionError
-from prunus.history.records import ExperimentRecord, RunRecord, StateRecord
+from prunus.history.records import ExperimentRecord, Pruning, RunRecord, StateRecord
 from prunus.history.store import History
 from prunus.outcomes import ClassOutcome
+from prunus.report.kinds import Kind, kinds
+from prunus.report.names import ShortNames, shortened
 from prunus.selection.candidates import Candidate, Replicate
 from prunus.selection.choose import Choice
 from prunus.selection.constraints import ROUNDING, Constraint, parse_constraints
+from prunus.selection.ranking import Ranking, rank
+from prunus.selection.statistics import mean
 
 DENSE = "dense"
+MANY = 8  # techniques that a chart and pairwise comparisons can show; more are ranked
+_FROM_THE_TOP = 4  # of the best that are highlighted, the chosen one among them
 
 
 @dataclass(frozen=True)
@@ -103,10 +109,74 @@ class Evidence:
 
         return self.level if len(self.measured) < 2 else min(sorted(requested), key=rank)
 
+    @functools.cached_property
+    def short(self) -> ShortNames:
+        """The techniques' names without what nearly all of them share."""
+        return shortened(self.techniques)
+
+    @property
+    def is_crowded(self) -> bool:
+        """Whether there are so many techniques that they are ranked, and only the highlighted ones told apart."""
+        return len(self.measured) > MANY
+
+    @functools.cached_property
+    def kinds(self) -> list[Kind]:
+        """The techniques with a model by what they may be ranked against, the chosen one's first."""
+        chosen = self.choice.candidate.technique if self.choice else ""
+        return sorted(kinds(self.measured, self._pruning), key=lambda kind: chosen not in kind.techniques)
+
+    def _pruning(self, technique: str) -> Pruning | None:
+        return self.states[self.of(technique)[0].replicates[0].state].pruning
+
+    def ranking(self, kind: Kind, sparsity: float) -> Ranking:
+        """The techniques of a kind that have a model at that sparsity, ranked by test accuracy."""
+        return rank([one for name in kind.techniques if (one := self.at(name, sparsity))])
+
+    @functools.cached_property
+    def highlighted(self) -> tuple[str, ...]:
+        """Names of the techniques that are told apart where there are many.
+
+        The chosen one, the best of its kind, the best of each other kind, and the random controls, at most ``MANY``.
+        """
+        orders = [[row.candidate.technique for row in self.ranking(kind, self.common).rows] for kind in self.kinds]
+        name = self.choice.candidate.technique if self.choice else DENSE
+        chosen = [name] if name != DENSE else []
+        own = [*chosen, *(name for name in (orders or [[]])[0] if name not in chosen)][:_FROM_THE_TOP]
+        controls = [name for order in orders for name in order if self._is_random(name)]
+        others = [order[0] for order in orders[1:] if order]
+        kept = [*dict.fromkeys([*own, *controls[:1], *others, *controls[1:]])][:MANY]
+        return tuple(sorted(kept, key=lambda name: name in controls))
+
+    @functools.cached_property
+    def by_merit(self) -> tuple[str, ...]:
+        """Names of the techniques by mean test accuracy at the common sparsity; those that lack it last."""
+
+        def merit(name: str) -> tuple[bool, float]:
+            candidate = self.at(name, self.common)
+            accuracy = mean(candidate.reporting("accuracy")) if candidate else math.nan
+            return math.isnan(accuracy), -accuracy
+
+        return tuple(sorted(self.techniques, key=merit))
+
+    def _is_random(self, technique: str) -> bool:
+        pruning = self._pruning(technique)
+        return pruning is not None and pruning.criterion == "random"
+
+    def index(self, technique: str) -> int | None:
+        """The number that gives the technique its colour and marker; None where it is not told apart."""
+        told_apart = self.highlighted if self.is_crowded else self.techniques
+        return told_apart.index(technique) if technique in told_apart else None
+
+    @functools.cached_property
+    def _by_technique(self) -> dict[str, list[Candidate]]:
+        found: dict[str, list[Candidate]] = {}
+        for candidate in sorted(self.candidates, key=lambda candidate: candidate.requested_sparsity):
+            found.setdefault(candidate.technique, []).append(candidate)
+        return found
+
     def of(self, technique: str) -> list[Candidate]:
         """The candidates of a technique, by rising sparsity."""
-        found = [candidate for candidate in self.candidates if candidate.technique == technique]
-        return sorted(found, key=lambda candidate: candidate.requested_sparsity)
+        return self._by_technique.get(technique, [])
 
     def near(self, technique: str, sparsity: float) -> Candidate | None:
         """The candidate of a technique whose density is nearest to that sparsity's; None where it has none."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from prunus.errors import HistoryError
 from prunus.files.atomic import write_atomically
 from prunus.history.store import History
-from prunus.report import details, names, palette, runs, tables, verdict, words
+from prunus.report import details, names, palette, ranking, runs, tables, verdict, words
 from prunus.report.curves import Curve, Point, closeup_floor, curves, dense_point
 from prunus.report.evidence import Evidence, gather
 from prunus.report.frame import CLOSEUPS, LAYOUTS
@@ -41,6 +41,7 @@ def render(history: History, experiment_id: str | None = None) -> str:
     """
     evidence = gather(history, experiment_id)
     templates = _templates()
+    templates.filters["short"] = evidence.short.__getitem__
     script = _packaged("script.js")
     return templates.get_template("page.html").render(
         evidence=evidence,
@@ -95,6 +96,8 @@ def _numbers(evidence: Evidence) -> dict[str, Any]:
         "curves": lines,
         "dense_point": dense,
         **_charts(evidence, lines, dense),
+        "rankings": ranking.levels(evidence) if evidence.is_crowded else [],
+        "told_apart": evidence.highlighted if evidence.is_crowded else evidence.techniques,
         "comparisons": compared,
         "folded": len(compared) > _MOST_ROWS_OPEN,
         "class_names": details.class_names(evidence),

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from prunus.history.records import RunRecord, StateRecord
-from prunus.report.evidence import DENSE, Evidence
+from prunus.report.evidence import Evidence
 from prunus.report.words import duration, listed, plural, sparsity_percent
 
 
@@ -20,7 +20,7 @@ class RunRow:
     Attributes:
         id: of the run.
         technique: name; empty where the run has not begun.
-        index: of the technique; None for the dense model.
+        index: of the technique; None for the dense model and where it is not told apart.
         seed: as the recipe lists it; None where the run has not begun.
         states: ``"7 of 7"``.
         complete: whether all its states are recorded.
@@ -56,7 +56,7 @@ def _row(evidence: Evidence, run: RunRecord, states: Sequence[StateRecord]) -> R
     return RunRow(
         id=run.id,
         technique=run.technique,
-        index=None if run.technique == DENSE else evidence.techniques.index(run.technique),
+        index=evidence.index(run.technique),
         seed=run.seed,
         states=f"{len(states)} of {run.states_planned}",
         complete=len(states) >= run.states_planned,

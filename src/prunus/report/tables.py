@@ -7,7 +7,8 @@ import math
 from dataclasses import dataclass, replace
 
 from prunus.report.evidence import DENSE, Evidence
-from prunus.report.words import UNKNOWN, half_width, signed
+from prunus.report.words import difference as in_points
+from prunus.report.words import half_width
 from prunus.selection.candidates import Candidate
 from prunus.selection.constraints import ROUNDING
 from prunus.selection.statistics import Interval, mean, mean_interval, paired_difference
@@ -21,7 +22,6 @@ SIZE_METRICS = (
     "size_bytes",
     "compression",
 )
-_NEAR_ZERO = 0.0005
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class SizeRow:
 
     Attributes:
         technique: name.
-        index: of the technique; None for the dense model.
+        index: of the technique; None for the dense model and where it is not told apart.
         chosen: whether this was chosen.
         accuracy: test accuracy.
         half_width: of its 95 % interval; nan where there is none.
@@ -77,6 +77,9 @@ class SizeRow:
 def comparisons(evidence: Evidence) -> list[Comparison]:
     """Every pair of techniques at every target and at the sparsities looked at, by rising sparsity.
 
+    Where there are many techniques, only those at the sparsities looked at, of the chosen technique and of the best
+    with each other of their kind: the ranking says the rest.
+
     Pairs that have no seed in common are left out; if that leaves none at the sparsities looked at, the nearest
     sparsity that has a pair is looked at.
     """
@@ -86,8 +89,7 @@ def comparisons(evidence: Evidence) -> list[Comparison]:
     found = []
     for sparsity in sorted({*evidence.targets, *extra}):
         looked_at = any(abs(sparsity - one) <= ROUNDING for one in closely)
-        measured = [one for name in evidence.techniques if (one := evidence.at(name, sparsity))]
-        for first, second in itertools.combinations(measured, 2):
+        for first, second in _pairs(evidence, sparsity, looked_at):
             difference = _difference(first, second)
             if difference:
                 compared = _compared(first.technique, second.technique, sparsity, looked_at, difference)
@@ -96,6 +98,19 @@ def comparisons(evidence: Evidence) -> list[Comparison]:
         nearest = min(found, key=lambda one: abs(one.sparsity - evidence.level)).sparsity
         found = [replace(one, looked_at=one.sparsity == nearest) for one in found]
     return found
+
+
+def _pairs(evidence: Evidence, sparsity: float, looked_at: bool) -> list[tuple[Candidate, Candidate]]:
+    if not evidence.is_crowded:
+        measured = [one for name in evidence.techniques if (one := evidence.at(name, sparsity))]
+        return list(itertools.combinations(measured, 2))
+    if not looked_at:
+        return []
+    ranked = [row.candidate for row in evidence.ranking(evidence.kinds[0], sparsity).rows]
+    chosen = [one for one in ranked if evidence.choice and one.technique == evidence.choice.candidate.technique]
+    leading = [*chosen, *(one for one in ranked[:1] if one not in chosen)]
+    others = [one for one in ranked if one not in leading]
+    return [*itertools.combinations(leading, 2), *itertools.product(leading, others)]
 
 
 def _difference(first: Candidate, second: Candidate) -> Interval | None:
@@ -109,23 +124,19 @@ def _difference(first: Candidate, second: Candidate) -> Interval | None:
 
 
 def _compared(first: str, second: str, sparsity: float, looked_at: bool, difference: Interval) -> Comparison:
-    if difference.low is None or difference.high is None:
-        interval = UNKNOWN
+    points, interval = in_points(difference)
+    if difference.low is None:
         verdict = "one seed: no interval" if difference.count == 1 else "unknown: a model diverged"
+    elif difference.excludes_zero:
+        verdict = f"clear: interval excludes 0, the {'first' if difference.mean > 0 else 'second'} is better"
     else:
-        # An end that would be rounded to zero would hide on which side of zero it lies.
-        decimals = 2 if min(abs(difference.low), abs(difference.high)) < _NEAR_ZERO else 1
-        interval = f"{signed(100 * difference.low, decimals)} to {signed(100 * difference.high, decimals)}"
-        better = "first" if difference.mean > 0 else "second"
-        verdict = f"clear: interval excludes 0, the {better} is better"
-        if not difference.excludes_zero:
-            verdict = "no clear difference"
+        verdict = "no clear difference"
     return Comparison(
         first=first,
         second=second,
         sparsity=sparsity,
         looked_at=looked_at,
-        difference=signed(100 * difference.mean),
+        difference=points,
         interval=interval,
         seeds=difference.count,
         clear=difference.excludes_zero,
@@ -137,7 +148,7 @@ def sizes(evidence: Evidence) -> list[SizeRow]:
     """Every candidate, the dense one first, then technique by technique by rising sparsity."""
     chosen = evidence.choice.candidate if evidence.choice else None
     rows = []
-    for index, name in [(None, DENSE), *enumerate(evidence.techniques)]:
+    for name in (DENSE, *evidence.techniques):
         for candidate in evidence.of(name):
             accuracy = mean_interval(candidate.reporting("accuracy"))
             values = {metric: mean(candidate.reporting(metric)) for metric in SIZE_METRICS}
@@ -145,7 +156,9 @@ def sizes(evidence: Evidence) -> list[SizeRow]:
                 values |= {"size_bytes": _plain_size(evidence, candidate), "compression": 1.0}
             requested = candidate.requested_sparsity
             is_chosen = candidate == chosen
-            rows.append(SizeRow(name, index, is_chosen, requested, accuracy.mean, half_width(accuracy), values))
+            rows.append(
+                SizeRow(name, evidence.index(name), is_chosen, requested, accuracy.mean, half_width(accuracy), values)
+            )
     return rows
 
 

@@ -25,6 +25,7 @@ from prunus.selection.choose import Choice
 from prunus.selection.constraints import ROUNDING
 from prunus.selection.statistics import mean, mean_interval
 
+_MOST_NAMES = 4  # in a sentence
 _MOST_CARDS = 7  # techniques; with the chosen one two rows of four
 
 
@@ -90,7 +91,7 @@ def subtitle(evidence: Evidence) -> str:
     asked = [recipe.get(key) for key in ("technique", "seeds", "sparsities")]
     begun = evidence.techniques, evidence.seeds, evidence.targets
     counts = [
-        plural(len(some if isinstance(some, (list, tuple)) else other), noun)
+        plural(max(len(some if isinstance(some, (list, tuple)) else ()), len(other)), noun)
         for some, other, noun in zip(asked, begun, ("technique", "seed", "sparsity"), strict=True)
     ]
     parts.append(" × ".join(counts))
@@ -172,15 +173,16 @@ def cards(evidence: Evidence) -> tuple[list[Card], int]:
     if evidence.choice and chosen:
         by = objective(evidence.choice.metric).removeprefix("the ")
         text = f"chosen for {by} at {sparsity_percent(chosen.requested_sparsity)} sparsity"
-        found.append(Card(chosen.technique, "", "", text))
-    measured = [candidate for name in evidence.techniques if (candidate := evidence.near(name, evidence.common))]
+        found.append(Card(evidence.short[chosen.technique], "", "", text))
+    shown = evidence.highlighted[:_MOST_CARDS] if evidence.is_crowded else evidence.techniques
+    measured = [candidate for name in shown if (candidate := evidence.near(name, evidence.common))]
     winner = chosen.technique if chosen else ""
     apart = set(_apart_from_common(evidence))
     measured.sort(key=lambda one: (one.technique in apart, one.technique != winner, -mean(one.reporting("accuracy"))))
     for candidate in measured[:_MOST_CARDS]:
         name = candidate.technique
-        found.append(_card(candidate, evidence.techniques.index(name), name in apart))
-    return found, max(0, len(measured) - _MOST_CARDS)
+        found.append(_card(candidate, evidence.index(name), name in apart))
+    return found, max(0, len(evidence.measured) - min(len(measured), _MOST_CARDS))
 
 
 def comparability(evidence: Evidence) -> str:
@@ -196,7 +198,8 @@ def comparability(evidence: Evidence) -> str:
             f"the nearest {which}."
         )
     if apart:
-        sentences.append(f"{listed(apart)} {'has' if len(apart) == 1 else 'have'} no model at {common}; shown apart.")
+        which = listed(apart) if len(apart) <= _MOST_NAMES else plural(len(apart), "technique")
+        sentences.append(f"{which} {'has' if len(apart) == 1 else 'have'} no model at {common}; shown apart.")
     return " ".join(sentences)
 
 
@@ -204,7 +207,7 @@ def _apart_from_common(evidence: Evidence) -> list[str]:
     return [name for name in evidence.measured if evidence.at(name, evidence.common) is None]
 
 
-def _card(candidate: Candidate, index: int, apart: bool) -> Card:
+def _card(candidate: Candidate, index: int | None, apart: bool) -> Card:
     accuracy = mean_interval(candidate.reporting("accuracy"))
     worst = percent(mean(candidate.reporting("worst_class_accuracy")))
     at = sparsity_percent(candidate.requested_sparsity)

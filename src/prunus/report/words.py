@@ -23,6 +23,7 @@ _NAMES = {
     "effective_flops": "number of effective FLOPs",
     "size_bytes": "packed size",
 }
+_MOST_DECIMALS = 4
 _OF_A_SPLIT = ("accuracy", "loss", "worst_class_accuracy", "accuracy_drop", "worst_class_drop")
 
 
@@ -98,6 +99,26 @@ def plural(number: int, noun: str) -> str:
     if number == 1:
         return f"1 {noun}"
     return f"{number:,} {noun[:-1]}ies" if noun.endswith("y") else f"{number:,} {noun}s"
+
+
+def rank_range(first: int, last: int) -> str:
+    """Ranks from the first to the last: ``1–14``, and ``3`` where they are one."""
+    return str(first) if first == last else f"{first}–{last}"
+
+
+def difference(interval: Interval) -> tuple[str, str]:
+    """A difference of fractions and its interval, in points: ``("+1.7", "−1.0 to +4.5")``; a dash without interval."""
+    if interval.low is None or interval.high is None:
+        return signed(100 * interval.mean), UNKNOWN
+    ends = interval.low, interval.high
+    # An end that would be rounded to zero would hide on which side of zero it lies.
+    enough = [decimals for decimals in range(1, _MOST_DECIMALS) if all(_shows(end, decimals) for end in ends)]
+    decimals = min(enough, default=_MOST_DECIMALS)
+    return signed(100 * interval.mean), " to ".join(signed(100 * end, decimals) for end in ends)
+
+
+def _shows(end: float, decimals: int) -> bool:
+    return end == 0 or float(f"{100 * end:.{decimals}f}") != 0
 
 
 def listed(parts: Sequence[str]) -> str:
