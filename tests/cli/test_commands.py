@@ -99,7 +99,7 @@ def test_show_of_a_state_draws_its_run(command, history, run_of):
         assert command("show", state.id[:12]).out == command("show", run_of("branched")).out
     done = command("show", "xyz")
     assert (done.status, done.out) == (2, "")
-    assert done.err.startswith("error: no run or state has an id that begins with 'xyz': `prunus history` lists")
+    assert done.err.startswith("error: no run, state or experiment has an id that begins with 'xyz': `prunus history`")
 
 
 def test_history_marks_what_is_unfinished(command, as_json, history, run_of, tmp_path):

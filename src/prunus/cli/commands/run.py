@@ -75,7 +75,8 @@ def _finish(history: History, recipe: Recipe, as_json: bool) -> None:
     """Choose, write the model and the page, and say so."""
     from prunus.cli.commands.export import write_model
     from prunus.cli.places import experiment_folder
-    from prunus.cli.verdict import print_comparison, sentence
+    from prunus.cli.verdict import print_outcome, sentence
+    from prunus.report.evidence import gather
     from prunus.report.page import write_report
 
     folder: Path = experiment_folder(history, recipe.id)
@@ -92,7 +93,7 @@ def _finish(history: History, recipe: Recipe, as_json: bool) -> None:
     if as_json:
         print_json({"experiment": recipe.id, "verdict": verdict, "choice": choice, "model": model, "report": report})
         return
-    print_comparison(history, recipe.sparsities)
+    print_outcome(gather(history, recipe.id))
     say(verdict)
     say("")
     say(f"model:  {model or 'none qualifies'}")

@@ -16,16 +16,51 @@ if TYPE_CHECKING:
 
 
 def show(
-    run: Annotated[str, typer.Argument(help="Id of the run or of one of its states, or the beginning of it.")],
+    name: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[RUN]",
+            help="Id of a run, of one of its states or of an experiment, or the beginning of it; the latest experiment "
+            "where it is left out.",
+        ),
+    ] = None,
     folder: HistoryFolder = None,
     as_json: AsJson = False,
 ) -> None:
-    """Draw one run as a tree: every round, what was pruned by which technique, and the outcome."""
+    """Show an experiment's techniques in order of merit, or one run as a tree: every round and its outcome."""
     from prunus.history.store import History
 
     found = History(folder, create=False)
-    record = _run(found, run)
-    states = found.states(record.id)
+    record = None if name is None else _run(found, name)
+    if record is None:
+        _show_experiment(found, name, as_json)
+    else:
+        _show_run(found, record, as_json)
+
+
+def _show_experiment(history: History, name: str | None, as_json: bool) -> None:
+    from prunus.cli.verdict import print_outcome, ranking_rows, sentence
+    from prunus.report.evidence import gather
+
+    try:
+        evidence = gather(history, name)
+    except UnknownNameError as error:
+        raise UnknownNameError(
+            f"no run, state or experiment has an id that begins with {name!r}: `prunus history` lists the runs, "
+            "with --experiments the experiments"
+        ) from error
+    verdict = sentence(evidence.choice) if evidence.choice else evidence.refusal
+    if as_json:
+        found = {"experiment": evidence.experiment.id, "title": evidence.experiment.title, "verdict": verdict}
+        print_json({**found, "choice": evidence.choice, "ranking": ranking_rows(evidence)})
+        return
+    say(f"{evidence.experiment.title or 'experiment'}: {short(evidence.experiment.id)}")
+    print_outcome(evidence)
+    say(verdict)
+
+
+def _show_run(history: History, record: RunRecord, as_json: bool) -> None:
+    states = history.states(record.id)
     if as_json:
         print_json({"run": record, "states": [state.record for state in states]})
         return
@@ -43,17 +78,16 @@ def show(
         say(f"{len(states)} of {record.states_planned} states so far: run the recipe again to go on")
 
 
-def _run(history: History, name: str) -> RunRecord:
+def _run(history: History, name: str) -> RunRecord | None:
+    """The run of that id or with a state of that id; None where there is none."""
     try:
         return history.run(name)
     except UnknownNameError:
         pass
     try:
         return history.run(history.state(name).run_id)
-    except UnknownNameError as error:
-        raise UnknownNameError(
-            f"no run or state has an id that begins with {name!r}: `prunus history` lists the runs"
-        ) from error
+    except UnknownNameError:
+        return None
 
 
 def _rows(records: list[StateRecord], run: RunRecord) -> list[list[str]]:
