@@ -123,6 +123,21 @@ def test_the_chosen_the_best_of_each_kind_and_the_random_control_are_told_apart(
     assert "criterion-5" not in "".join(re.findall(r"<svg.*?</svg>", accuracy, re.DOTALL))
 
 
+def test_the_random_control_is_told_apart_before_the_best_of_many_kinds(make):
+    blocks = [f"block {size}" for size in range(2, 12)]
+    kinds = {name: ("magnitude", f"block:{name[6:]}x1", ("fc1.weight",)) for name in blocks}
+    history = make.history(techniques=[*blocks, "plain", RANDOM], kinds=kinds | {RANDOM: KINDS[RANDOM]}, seeds=[0])
+    highlighted = gather(history, None).highlighted
+    assert RANDOM in highlighted
+    assert len(highlighted) == MANY
+
+
+def test_the_intervals_of_grey_lines_take_no_room_in_the_chart(evidence):
+    grey = next(curve for curve in curves(evidence) if curve.muted)
+    assert any(point.accuracy.low is not None for point in grey.points)
+    assert all(point.band == (point.accuracy.mean, point.accuracy.mean) for point in grey.drawn)
+
+
 def test_comparisons_are_those_with_the_chosen_technique_at_the_sparsity_at_issue(evidence):
     found = tables.comparisons(evidence)
     assert {(one.first, one.sparsity, one.chosen) for one in found} == {(WEIGHTS[0], 0.9, True)}

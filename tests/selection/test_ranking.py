@@ -159,8 +159,8 @@ def test_equal_models_share_rank_and_ranks_and_stand_by_name():
 
 
 def test_a_difference_in_the_last_digits_is_none():
-    ranking = rank([of("a", [0.1 + 0.2, 0.5]), of("b", [0.3, 0.5])])
-    assert [row.rank for row in ranking.rows] == [1, 1]
+    ranking = rank([of("a", [0.1 + 0.2, 0.1 + 0.2]), of("b", [0.3, 0.3])])
+    assert [(row.rank, row.first, row.last) for row in ranking.rows] == [(1, 1, 2), (1, 1, 2)]
 
 
 def test_a_candidate_that_lacks_a_seed_is_not_ranked_and_counts_for_nobody():
@@ -168,6 +168,12 @@ def test_a_candidate_that_lacks_a_seed_is_not_ranked_and_counts_for_nobody():
     assert [row.candidate.technique for row in ranking.rows] == ["b", "a"]
     assert [one.technique for one in ranking.unranked] == ["half"]
     assert ranking.rows[0].last == 1
+
+
+def test_more_seeds_count_for_more_than_more_candidates():
+    ranking = rank([of("b", [0.9]), of("a", [0.8]), of("full", [0.1, 0.2])])
+    assert [row.candidate.technique for row in ranking.rows] == ["full"]
+    assert [one.technique for one in ranking.unranked] == ["a", "b"]
 
 
 def test_of_several_sets_of_seeds_the_commonest_is_ranked():

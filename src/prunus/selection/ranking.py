@@ -12,6 +12,7 @@ from prunus.selection.metrics import metric_named
 from prunus.selection.statistics import Interval, mean_interval, paired_difference
 
 _CONFIDENCE = 0.95
+_DIGITS = 12  # of a mean; those behind them are rounding, not merit
 
 
 @dataclass(frozen=True)
@@ -90,8 +91,7 @@ def rank(candidates: Sequence[Candidate], metric: str = "accuracy") -> Ranking:
     known = [one for one in candidates if _seeds_of(one) == seeds and all(map(math.isfinite, one.reporting(metric)))]
     values = {id(one): one.reporting(metric) for one in known}
     means = {id(one): mean_interval(values[id(one)]) for one in known}
-    # The last digits of a mean are rounding, not merit.
-    merit = {id(one): round(sign * means[id(one)].mean, 12) for one in known}
+    merit = {id(one): round(sign * means[id(one)].mean, _DIGITS) for one in known}
     ordered = sorted(known, key=lambda one: (-merit[id(one)], one.technique, one.requested_sparsity))
     rows = []
     for one in ordered:
@@ -110,7 +110,8 @@ def rank(candidates: Sequence[Candidate], metric: str = "accuracy") -> Ranking:
 
 def _ranks(own: Sequence[float], others: Sequence[Sequence[float]], confidence: float) -> tuple[int, int]:
     """The first and the last rank that these comparisons leave open; higher values are better."""
-    clear = [one for other in others if (one := paired_difference(other, own, confidence)).excludes_zero]
+    differences = [paired_difference(other, own, confidence) for other in others]
+    clear = [one for one in differences if one.excludes_zero and round(one.mean, _DIGITS)]
     better = sum(one.mean > 0 for one in clear)
     return 1 + better, 1 + len(others) - (len(clear) - better)
 
