@@ -175,6 +175,8 @@ def _muted_layers(curves: Sequence[Curve]) -> list[Layer]:
         for point in curve.points
     ]
     mark = {"type": "line", "strokeWidth": 1, "opacity": 0.35, "color": _MUTED, "clip": True}
+    if not rows:
+        return []
     return [{"data": {"values": rows}, "mark": mark, "encoding": {"detail": {"field": "number", "type": "nominal"}}}]
 
 
