@@ -61,6 +61,10 @@ def test_what_nearly_all_share_is_left_out_where_the_others_say_something_else()
     assert short[SHOOTOUT[-1]] == "snip, before training"
 
 
+def test_of_few_names_only_what_all_share_is_left_out():
+    assert shortened([*SHOOTOUT[:7], SHOOTOUT[-1]]).usual == "global, one-shot"
+
+
 def test_a_bare_name_keeps_the_others_long():
     assert shortened([*SHOOTOUT, "mine"]).usual == ""
 

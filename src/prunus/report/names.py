@@ -7,7 +7,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-_SHARED = 0.8  # of the names: a part that so many have is what is usual
+_SHARED = 2 / 3  # of many names: a part that so many have is what is usual
+_FEW = 8  # names, of which a part is usual only where all have it
 _BETWEEN = ", "
 # Control characters, lone surrogates, ends of lines and what turns the direction of writing, which a terminal obeys
 # and a page may; and the two characters that XML cannot hold.
@@ -41,15 +42,16 @@ class ShortNames:
 def shortened(names: Sequence[str]) -> ShortNames:
     """Leave out the parts, between commas, that nearly all names share.
 
-    The first part always stays. A part that not every name has is left out only where each name without it says
-    something else in its place, so that a short name of one part stands for all that is usual.
+    The first part always stays. Of many names a part goes that most have, but only where each name without it says
+    something else, so that a short name of one part stands for all that is usual.
 
     Args:
         names: different ones.
     """
     parts = {name: name.split(_BETWEEN) for name in names}
     counted = Counter(part for found in parts.values() for part in dict.fromkeys(found[1:]))
-    usual = {part for part, count in counted.items() if len(names) > 1 and count >= _SHARED * len(names)}
+    enough = len(names) if len(names) <= _FEW else _SHARED * len(names)
+    usual = {part for part, count in counted.items() if len(names) > 1 and count >= enough}
     while True:
         short = {name: _without(found, usual) for name, found in parts.items()}
         # A name without a usual part must not read like one that has it.
