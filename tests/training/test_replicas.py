@@ -3,6 +3,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import pytest
 import torch
 from torch import nn
 
@@ -77,6 +78,30 @@ def test_criteria_that_look_at_each_process_own_data_give_the_same_masks_and_wei
         first, second = trained(tmp_path / f"meeting {number}", {"criterion": criterion}, wrapped)
         assert first == second, criterion
         assert first.split()[2:] == ["50", "50"], criterion
+
+
+WITH_BUFFERS = """
+network = nn.Sequential(nn.Linear(6, 10), nn.BatchNorm1d(10), nn.Linear(10, 4))
+batches = batches * (2 - rank)  # not as many in each process
+model = DistributedDataParallel(network, static_graph={static})
+optimizer = torch.optim.SGD(model.parameters(), 0.1)
+with prunus.Pruner(model, optimizer, Levels((0.3, 0.5), every=2), "snip", batches=batches) as pruner:
+    for _ in range(4):
+        optimizer.zero_grad()
+        cross_entropy(model(batches[0][0]), batches[0][1]).backward()
+        optimizer.step()
+        pruner.step()
+weights = __import__("hashlib").sha256(b"".join(p.detach().numpy().tobytes() for p in network.parameters())).hexdigest()
+print(pruner.masks.digest(), weights, pruner.masks.removed)
+dist.destroy_process_group()
+"""
+
+
+@pytest.mark.parametrize("static", [False, True])
+def test_scoring_waits_for_nobody_and_the_gradients_stay_those_of_all(tmp_path, static):
+    first, second = in_two_processes(WITH_BUFFERS.replace("{static}", str(static)), tmp_path / "meeting")
+    assert first == second
+    assert first.split()[2:] == ["50"]
 
 
 ONE_FAILS = """

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from prunus.criteria.memory import Memory
+from prunus.criteria.replicas import in_this_process_alone
 
 
 @contextmanager
@@ -19,7 +20,8 @@ def undisturbed(model: nn.Module, *, copy_first: bool = False, hide_gradients: b
 
     As before are then: the mode of every module; which tensors its parameters, buffers and gradients are, and every bit
     of them; whether parameters require gradients; torch's random state, on the CPU and on the model's CUDA devices.
-    Inside, autocast neither reads nor fills its cache of cast weights, which the caller's own passes use.
+    Inside, autocast neither reads nor fills its cache of cast weights, which the caller's own passes use, and
+    DistributedDataParallel is the module in it: other processes neither wait nor are waited for.
 
     Buffers are copied on entering. Parameters and gradients are copied only when an operator is about to write to
     them (see ``Memory``), so that the usual block, which writes to none, costs no memory.
@@ -44,7 +46,12 @@ def undisturbed(model: nn.Module, *, copy_first: bool = False, hide_gradients: b
     memory.copy(tensors if copied else model.buffers())
     devices = sorted({tensor.device.index for tensor in tensors if tensor.is_cuda})
     try:
-        with torch.random.fork_rng(devices), _autocast_without_cache(), nullcontext() if copied else memory:
+        with (
+            torch.random.fork_rng(devices),
+            _autocast_without_cache(),
+            in_this_process_alone(model),
+            nullcontext() if copied else memory,
+        ):
             yield
     finally:
         for module, training, own, buffers in modules:

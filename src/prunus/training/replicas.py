@@ -33,7 +33,10 @@ def replica_group(model: nn.Module, replicas: bool) -> Group | None:
     """
     if not (replicas and dist.is_available() and dist.is_initialized()):
         return None
-    group = model.process_group if isinstance(model, DistributedDataParallel) else dist.group.WORLD
+    wrappers = (
+        each for each in model.modules() if isinstance(each, DistributedDataParallel)
+    )  # compile's lies around it
+    group = next((wrapper.process_group for wrapper in wrappers), dist.group.WORLD)
     return group if dist.get_world_size(group) > 1 else None
 
 
