@@ -186,6 +186,19 @@ def test_of_several_optimizers_one_must_be_named(tmp_path):
     assert removed_are_zero(module, callback.masks)
 
 
+def test_a_state_that_was_read_for_a_test_is_none_of_the_next_training(tmp_path):
+    callback = PruningCallback(schedule=OneShot(0.9, at=5))
+    training = trainer(tmp_path, callback, epochs=1)
+    module = Module()
+    training.fit(module, loader())
+    training.save_checkpoint(tmp_path / "end.ckpt")
+    training.validate(module, loader(), ckpt_path=tmp_path / "end.ckpt", verbose=False)
+    again = Module()
+    trainer(tmp_path, callback, epochs=1).fit(again, loader())
+    assert callback.pruner.steps == 12
+    assert same(again, module)
+
+
 def test_before_training_there_are_no_masks():
     with pytest.raises(TrainingError, match="the pruner is made when the training begins"):
         _ = PruningCallback(**GRADUAL).masks

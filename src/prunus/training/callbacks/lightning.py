@@ -55,6 +55,10 @@ class PruningCallback(Callback):
         """What stays."""
         return self._attached.masks
 
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Forget what was read for another training: Lightning hands the state over for tests and validations too."""
+        self._state = None
+
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Make the pruner; model, optimizer and state are restored by now."""
         number = self._number
