@@ -186,6 +186,35 @@ def test_of_several_optimizers_one_must_be_named(tmp_path):
     assert removed_are_zero(module, callback.masks)
 
 
+class Alternating(Module):
+    """Two networks; the first is trained in every third batch alone, and then twice."""
+
+    def __init__(self):
+        super().__init__()
+        self.automatic_optimization = False
+        self.other = small_network()
+
+    def training_step(self, batch, number):
+        first, second = self.optimizers()
+        networks = [(self.other, second), *([(self.network, first)] * 2 if number % 3 == 0 else ())]
+        for network, optimizer in networks:
+            optimizer.zero_grad()
+            self.manual_backward(cross_entropy(network(batch[0]), batch[1]))
+            optimizer.step()
+
+    def configure_optimizers(self):
+        return adam(self.network), adam(self.other)
+
+
+def test_with_manual_optimization_batches_are_counted_in_which_the_named_optimizer_steps(tmp_path):
+    for number, include, steps in ((0, "network.*", 8), (1, "other.*", 24)):
+        callback = PruningCallback(optimizer=number, include=[include], **GRADUAL)
+        module = Alternating()
+        trainer(tmp_path, callback).fit(module, loader())
+        assert callback.pruner.steps == steps
+        assert removed_are_zero(module, callback.masks)
+
+
 def test_a_state_that_was_read_for_a_test_is_none_of_the_next_training(tmp_path):
     callback = PruningCallback(schedule=OneShot(0.9, at=5))
     training = trainer(tmp_path, callback, epochs=1)

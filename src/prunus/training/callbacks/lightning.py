@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, final
 
+from torch.optim.optimizer import Optimizer
+
 from prunus.errors import ArgumentError, MissingExtraError
 from prunus.masks.masks import Masks
 from prunus.training.callbacks.attached import Attached, MakePruner
@@ -21,10 +23,11 @@ except ImportError as error:
 class PruningCallback(Callback):
     """Prunes the module while ``Trainer.fit`` trains it, and holds what is pruned at 0.0.
 
-    Steps are those of the optimizer, so that with ``accumulate_grad_batches`` several batches are one. What is pruned
-    goes into Lightning's checkpoints, and a training that is resumed with ``ckpt_path`` goes on in the middle of its
-    schedule. In averages of the weights that Lightning's ``WeightAveraging`` keeps, removed weights are 0.0 too. With
-    the strategy ``"ddp"`` all processes have the same masks.
+    Steps are those of the optimizer, so that with ``accumulate_grad_batches`` several batches are one. With manual
+    optimization a batch in which it steps several times is one step, too, and one in which it does not is none. What is
+    pruned goes into Lightning's checkpoints, and a training that is resumed with ``ckpt_path`` goes on in the middle of
+    its schedule. In averages of the weights that Lightning's ``WeightAveraging`` keeps, removed weights are 0.0 too.
+    With the strategy ``"ddp"`` all processes have the same masks.
 
     When the training is over, nothing is held any longer: the module's removed weights are 0.0, and ``masks`` says
     which they are.
@@ -44,6 +47,7 @@ class PruningCallback(Callback):
         self._attached = Attached(make, options)
         self._state: dict[str, Any] | None = None
         self._global_step = 0
+        self._stepped = False
 
     @property
     def pruner(self) -> LoopPruner[Any]:
@@ -68,7 +72,7 @@ class PruningCallback(Callback):
             )
         if number is not None and not 0 <= number < len(trainer.optimizers):
             raise ArgumentError(f"optimizer must be below the module's {len(trainer.optimizers)}, got {number}")
-        self._global_step = trainer.global_step
+        self._global_step, self._stepped = trainer.global_step, False
         self._attached.begin(pl_module, trainer.optimizers[number or 0], self._state)
         self._state = None
         for callback in getattr(trainer, "callbacks", ()):  # which its types do not tell of
@@ -76,11 +80,16 @@ class PruningCallback(Callback):
             if average is not None:
                 self.pruner.mask_also(average)
 
-    def on_train_batch_end(self, trainer: Trainer, *_: object) -> None:
+    def on_before_optimizer_step(self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer) -> None:
+        """See which of several optimizers steps."""
+        self._stepped |= optimizer is trainer.optimizers[self._number or 0]
+
+    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: object) -> None:
         """Count a step, if the batch ended in one."""
-        if trainer.global_step > self._global_step:
-            self._global_step = trainer.global_step
+        stepped = trainer.global_step > self._global_step  # counts the steps of all optimizers
+        if stepped and (pl_module.automatic_optimization or self._stepped):
             self.pruner.step()
+        self._global_step, self._stepped = trainer.global_step, False
 
     def on_train_end(self, *_: object) -> None:
         """Let go."""
