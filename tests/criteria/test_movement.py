@@ -280,3 +280,25 @@ def test_a_users_own_criterion_may_observe_too(monkeypatch):
         assert "criterion" not in pruner.state_dict()
         with pytest.raises(UserCodeError, match=r"'watchers_of_mine:Watching' raised ValueError: three is too many"):
             train(model, optimizer, pruner, 1)
+
+
+@pytest.mark.parametrize("fused", [True, False])
+def test_the_scale_of_the_loss_counts_for_nothing_though_it_grows(fused):
+    states = []
+    for scaled in (True, False):
+        model = network()
+        optimizer = torch.optim.SGD(model.parameters(), 0.1, fused=fused)
+        scaler = torch.amp.GradScaler("cpu", init_scale=4.0, growth_interval=2, enabled=scaled)
+        with Pruner(model, optimizer, OneShot(0.5, at=6), "movement") as pruner:
+            for number in range(6):
+                optimizer.zero_grad()
+                scaler.scale(loss_of(model, number)).backward()
+                gradient = model[0].weight.grad
+                scaler.step(optimizer)
+                assert model[0].weight.grad is gradient
+                scaler.update()
+                pruner.step()
+            states.append((pruner.masks, pruner.state_dict()["criterion"]))
+    (masks, sums), (expected, plain) = states
+    assert masks == expected
+    torch.testing.assert_close(sums, plain)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
+from torch import nn
 from torch.optim.optimizer import Optimizer
 
 Look = Callable[[Optimizer, bool], None]
@@ -37,6 +39,29 @@ def before_update(optimizer: Optimizer, look: Look) -> Any:
         return args, {**kwargs, "closure": seen}
 
     return optimizer.register_step_pre_hook(before_step)
+
+
+def gradient_scale(optimizer: Optimizer) -> float | None:
+    """By what the gradients are too large when a fused optimizer unscales them itself; None where it will not step.
+
+    A GradScaler tells such an optimizer so, by attributes, for the time of its step.
+    """
+    if float(getattr(optimizer, "found_inf", None) or 0):
+        return None
+    return float(getattr(optimizer, "grad_scale", None) or 1)
+
+
+@contextmanager
+def unscaled(parameters: Iterable[nn.Parameter], scale: float) -> Iterator[None]:
+    """Inside, the parameters' gradients are divided by the scale; afterwards they are the tensors that they were."""
+    scaled = [(parameter, parameter.grad) for parameter in parameters if scale != 1 and parameter.grad is not None]
+    for parameter, gradient in scaled:
+        parameter.grad = gradient / scale
+    try:
+        yield
+    finally:
+        for parameter, gradient in scaled:
+            parameter.grad = gradient
 
 
 def _seen(closure: Callable[[], Any], look: Callable[[bool], None]) -> Callable[[], Any]:

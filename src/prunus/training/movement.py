@@ -17,7 +17,7 @@ from prunus.errors import ArgumentError, MaskError, ScopeError, TrainingError
 from prunus.masks.holding import stepping_optimizer
 from prunus.masks.masks import Masks
 from prunus.schedules.base import Schedule
-from prunus.training.before_update import before_update
+from prunus.training.before_update import before_update, gradient_scale
 from prunus.training.loop_pruner import LoopPruner
 from prunus.training.options import ScopeOptions
 
@@ -240,7 +240,7 @@ class MovementPruner(LoopPruner[Masks]):
                 f"movement pruning needs one backward pass a step, and {type(optimizer).__name__} evaluates its "
                 "closure several times: choose another optimizer"
             )
-        scale = _scale(optimizer)
+        scale = gradient_scale(optimizer)
         for name, parameter in self._parameters.items():
             mask, scores = self._masks[name], self._scores[name]
             # Kept weights may have been written to since, as by load_state_dict; removed ones lie outside the model.
@@ -267,13 +267,3 @@ def _require_trained(parameters: Mapping[str, nn.Parameter], optimizer: Optimize
         if not parameter.requires_grad or parameter not in updated:
             reason = "is not updated by the optimizer" if parameter.requires_grad else "requires no gradient"
             raise ScopeError(f"{name!r} {reason}, so no score can be learnt for its weights: exclude it")
-
-
-def _scale(optimizer: Optimizer) -> float | None:
-    """By what the gradients are too large when a fused optimizer unscales them itself; None where it will not step.
-
-    A GradScaler tells such an optimizer so, by attributes, for the time of its step.
-    """
-    if float(getattr(optimizer, "found_inf", None) or 0):
-        return None
-    return float(getattr(optimizer, "grad_scale", None) or 1)

@@ -17,7 +17,7 @@ from prunus.lookup import own_code
 from prunus.masks.holding import Holding, stepping_optimizer
 from prunus.masks.masks import Masks
 from prunus.schedules.base import Schedule
-from prunus.training.before_update import before_update
+from prunus.training.before_update import before_update, gradient_scale, unscaled
 from prunus.training.loop_pruner import LoopPruner
 from prunus.training.replicas import agreed, replica_group
 
@@ -33,8 +33,8 @@ class Pruner(LoopPruner[Allocation]):
     batches are those that count.
 
     A criterion with a method ``observe(subject)`` is shown every step right before the optimizer makes it, when the
-    gradients lie in ``parameter.grad``, those of removed weights cleared. If it has ``state_dict()`` and
-    ``load_state_dict(state)`` too, what it has gathered is part of the pruner's state.
+    gradients lie in ``parameter.grad``, those of removed weights cleared, the scale of mixed precision divided out. If
+    it has ``state_dict()`` and ``load_state_dict(state)`` too, what it has gathered is part of the pruner's state.
 
     Args:
         model: any module.
@@ -155,9 +155,11 @@ class Pruner(LoopPruner[Allocation]):
         return hasattr(self._criterion, "state_dict") and hasattr(self._criterion, "load_state_dict")
 
     def _observe(self, optimizer: torch.optim.Optimizer, first: bool) -> None:
-        if not first or float(getattr(optimizer, "found_inf", None) or 0):
-            return  # a GradScaler tells a fused optimizer so that it will not step
-        with own_code(self.technique.criterion if isinstance(self.technique.criterion, str) else ""):
+        scale = gradient_scale(optimizer)
+        if not first or scale is None:
+            return
+        name = self.technique.criterion if isinstance(self.technique.criterion, str) else ""
+        with unscaled(self._subject.parameters.values(), scale), own_code(name):
             self._criterion.observe(self._subject)
 
     def _advance(self) -> Allocation | None:
