@@ -15,6 +15,7 @@ STATE = {
         "sums": {"0.weight": torch.tensor([[-0.0, float("inf")], [1e-40, 2.0]])},
         "mode": "mean",
         "last": None,
+        "seen": {},
     },
     "empty": torch.zeros(0),
 }
@@ -22,7 +23,7 @@ STATE = {
 
 def flat(state, path=()):
     for key, value in state.items():
-        if isinstance(value, dict):
+        if isinstance(value, dict) and value:
             yield from flat(value, (*path, key))
         else:
             yield (*path, key), (value.numpy().tobytes(), value.dtype) if isinstance(value, torch.Tensor) else value

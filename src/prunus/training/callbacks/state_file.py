@@ -28,7 +28,7 @@ def write_state(state: Mapping[str, Any], path: Path) -> None:
     for keys, value in _leaves(state, ()):
         if isinstance(value, Tensor):
             tensors[json.dumps(keys)] = value
-        elif value is None or isinstance(value, bool | int | float | str):
+        elif value is None or isinstance(value, bool | int | float | str | Mapping):
             values.append([keys, value])
         else:
             raise ArgumentError(
@@ -66,6 +66,7 @@ def read_state(path: Path) -> dict[str, Any]:
 
 
 def _leaves(state: Mapping[str, Any], path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Each value with its keys; a dictionary is one if there is nothing in it."""
     for key, value in state.items():
         if isinstance(value, Mapping) and value:
             yield from _leaves(value, (*path, key))
