@@ -75,6 +75,18 @@ def labels(*techniques):
         ({**L1, "retrain": "rewind", "rewind_step": 9}, "rewind_step", "rewind_step must be 0 beside a penalty"),
         ({**L1, "rewire": "rigl"}, "rewire", "leave out penalty"),
         ({"rewire": "rigl", "strength": 0.1}, "strength", "strength goes with movement = 'soft' or a penalty"),
+        ({"rewire": "rigl", "budget": "flops"}, "budget", "rewire draws connections before there is anything to look "
+         "at, and 'flops' looks at data"),
+        ({"rewire": "rigl", "budget_settings": {"iterations": 3}}, "budget_settings", "leave out budget_settings"),
+        ({"scope": "row", "pattern": "channel"}, "scope", "scope = 'row' compares single weights, not pattern = "
+         "'channel': write 'layer'"),
+        ({"budget": "erk", "pattern": "2:4"}, "budget", "the pattern 2:4 fixes every layer's sparsity: leave the "
+         "budget out"),
+        ({"schedule": "cubic", "epochs": 3}, "epochs", "epochs and learning_rate are those of fine-tuning, not of "
+         "pruning during training"),
+        ({"when": "before", "learning_rate": 0.1}, "learning_rate", "not of pruning before training"),
+        ({"rewire": "set", "epochs": 3}, "epochs", "not of pruning during training"),
+        ({"retrain": "rewind", "epochs": 3}, "epochs", "not of retrain = 'rewind'"),
     ],
 )  # fmt: skip
 def test_what_does_not_go_together_is_refused_with_its_key_and_what_does(technique, key, complaint):

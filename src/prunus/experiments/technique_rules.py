@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from prunus.allocation.budgets.table import BUDGETS
 from prunus.masks.pattern_names import read_pattern
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ def wrong_with(technique: TechniqueSettings) -> Wrong:
         yield from _wrong_learning(technique)
         return
     yield from _ownerless(technique)
+    yield from _wrong_choice(technique)
     if technique.rewire:
         yield from _wrong_rewiring(technique)
     else:
@@ -91,6 +93,15 @@ def _ownerless(technique: TechniqueSettings) -> Wrong:
             yield key, f"{key} goes with {' or '.join(owners)}"
 
 
+def _wrong_choice(technique: TechniqueSettings) -> Wrong:
+    """What ``Technique`` would refuse, when the dense network is trained already."""
+    fixed = read_pattern(technique.pattern).fixed_sparsity is not None
+    if technique.scope == "row" and technique.pattern != "weight" and not fixed:
+        yield "scope", f"scope = 'row' compares single weights, not pattern = '{technique.pattern}': write 'layer'"
+    if technique.budget and fixed:
+        yield "budget", f"the pattern {technique.pattern} fixes every layer's sparsity: leave the budget out"
+
+
 def _wrong_rewiring(technique: TechniqueSettings) -> Wrong:
     taken = technique.model_fields_set & {*_DRAWN}
     if taken or technique.when not in (None, "during"):
@@ -99,6 +110,11 @@ def _wrong_rewiring(technique: TechniqueSettings) -> Wrong:
             "rewire draws connections at random and moves them while training: leave out "
             f"{', '.join(sorted(taken)) or 'when'}",
         )
+    budget = technique.budget or "erk"
+    if ":" not in budget and "batches" in BUDGETS[budget].needs:
+        yield "budget", f"rewire draws connections before there is anything to look at, and '{budget}' looks at data"
+    if technique.budget_settings:
+        yield "budget_settings", "rewire takes a budget without settings: leave out budget_settings"
 
 
 def _wrong_schedule(technique: TechniqueSettings) -> Wrong:
@@ -161,9 +177,10 @@ def _wrong_retraining(technique: TechniqueSettings) -> Wrong:
         )
     if technique.rewind_step and retrain not in ("rewind", "rewind-lr"):
         yield "rewind_step", f"rewind_step goes with retrain = 'rewind' or 'rewind-lr', not '{retrain}'"
-    if retrain != "finetune" and (technique.epochs is not None or technique.learning_rate is not None):
+    if (retrain, timing) != ("finetune", "after") and (technique.epochs, technique.learning_rate) != (None, None):
         key = "learning_rate" if technique.epochs is None else "epochs"
-        yield key, f"epochs and learning_rate are those of fine-tuning, not of retrain = '{retrain}'"
+        instead = f"retrain = '{retrain}'" if timing == "after" else f"pruning {timing} training"
+        yield key, f"epochs and learning_rate are those of fine-tuning, not of {instead}"
     if technique.distill and (timing != "after" or retrain == "none"):
         yield "distill", "distill goes with training again after pruning: the teacher is the trained dense network"
 
