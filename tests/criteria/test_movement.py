@@ -147,6 +147,14 @@ def test_a_checkpoint_goes_on_to_the_same_masks_and_weights(at):
     assert all(torch.equal(ours, theirs) for ours, theirs in zip(whole.parameters(), second.parameters(), strict=True))
 
 
+def test_sums_of_a_checkpoint_go_where_the_weights_are():
+    criterion, weight = Movement(), nn.Parameter(torch.ones(3, device="meta"))
+    criterion.load_state_dict({"weight": torch.ones(3)})
+    weight.grad = torch.ones_like(weight)
+    criterion.observe(Subject(nn.Module(), {"weight": weight}))
+    assert criterion.state_dict()["weight"].is_meta
+
+
 def test_a_state_of_another_criterion_is_refused():
     model = network()
     optimizer = torch.optim.SGD(model.parameters(), 0.1)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import copy
 import io
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -104,6 +105,15 @@ def test_a_state_that_does_not_fit_is_refused_and_changes_nothing():
         with pytest.raises(MaskError, match=r"has shape"):
             pruner.load_state_dict(state | {"masks": {name: mask.T for name, mask in before.items()}})
         assert pruner.masks == before
+
+
+def test_the_generators_state_may_have_been_loaded_onto_another_device():
+    model = small_model()
+    with Pruner(model, sgd(model), OneShot(0.5), "random") as pruner:
+        state = pruner.state_dict()
+        expected = state["generator"].clone()
+        pruner.load_state_dict(state | {"generator": SimpleNamespace(cpu=lambda: expected)})
+        assert torch.equal(pruner.state_dict()["generator"], expected)
 
 
 def test_a_saved_state_does_not_follow_the_pruner():

@@ -3,6 +3,7 @@ from __future__ import annotations
 import copy
 import io
 import math
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -200,6 +201,15 @@ def test_a_checkpoint_goes_on_bit_for_bit(kind, at):
     train(second, optimizer, rewirer, 9 - at, at)
     assert rewirer.masks == expected
     assert all(torch.equal(ours, theirs) for ours, theirs in zip(whole.parameters(), second.parameters(), strict=True))
+
+
+def test_the_generators_state_may_have_been_loaded_onto_another_device():
+    model = small_model()
+    with Rewirer(model, sgd(model), 0.6, OFTEN, **SET) as rewirer:
+        state = rewirer.state_dict()
+        expected = state["generator"].clone()
+        rewirer.load_state_dict(state | {"generator": SimpleNamespace(cpu=lambda: expected)})
+        assert torch.equal(rewirer.state_dict()["generator"], expected)
 
 
 def test_a_saved_state_does_not_follow_the_rewirer_and_a_foreign_one_is_refused():

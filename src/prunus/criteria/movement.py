@@ -39,6 +39,8 @@ class Movement:
             if name not in self._sums:
                 dtype = torch.promote_types(parameter.dtype, torch.float32)
                 self._sums[name] = torch.zeros_like(parameter, dtype=dtype, requires_grad=False)
+            elif self._sums[name].device != parameter.device:  # they come of a checkpoint
+                self._sums[name] = self._sums[name].to(parameter.device)
             gradient = parameter.grad
             if gradient is not None:
                 self._sums[name].addcmul_(parameter, gradient.to_dense() if gradient.is_sparse else gradient, value=-1)

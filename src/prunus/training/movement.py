@@ -201,7 +201,7 @@ class MovementPruner(LoopPruner[Masks]):
             self._whole[name].copy_(state["weights"][name])
             parameter.copy_(state["weights"][name])
         self._steps = int(state["steps"])
-        self._mask(masks.to(next(iter(self._whole.values())).device))
+        self._mask(Masks.owning({name: mask.to(self._whole[name].device) for name, mask in masks.items()}))
 
     def close(self) -> None:
         """Leave the model as it is, with its removed weights at 0.0."""

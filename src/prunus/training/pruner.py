@@ -138,7 +138,7 @@ class Pruner(LoopPruner[Allocation]):
         masks = self._masks_in(state, keys, self._subject.parameters)
         self._holding.replace(masks)
         self._steps = int(state["steps"])
-        self._subject.generator.set_state(state["generator"])
+        self._subject.generator.set_state(state["generator"].cpu())
         if self._gathers:
             self._criterion.load_state_dict(state["criterion"])
 

@@ -135,7 +135,7 @@ class Rewirer(LoopPruner[Masks]):
         masks = self._masks_in(state, _STATE, self._parameters)
         self._holding.replace(masks)
         self._steps = int(state["steps"])
-        self._generator.set_state(state["generator"])
+        self._generator.set_state(state["generator"].cpu())
         self._listen_when_due()
 
     def close(self) -> None:
