@@ -117,6 +117,10 @@ def test_a_criterion_that_needs_data_says_so():
         score(subject_of(model), "gradient-weight")
     with pytest.raises(ArgumentError, match=r"the batches are empty"):
         score(subject_of(model, batches=[]), "gradient-weight")
+    read = subject_of(model, batches=iter([(torch.ones(1, 2), torch.tensor([0]))]))
+    score(read, "gradient-weight")
+    with pytest.raises(ArgumentError, match=r"an iterator gives them only once: pass a list or a DataLoader"):
+        score(read, "gradient-weight")
 
 
 # --- what a criterion may be ---

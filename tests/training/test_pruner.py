@@ -168,7 +168,14 @@ def test_mistakes_are_found_when_the_pruner_is_made_not_when_it_prunes():
     model = small_model()
     optimizer = sgd(model)
     later = OneShot(0.5, at=1000)
-    for wrong in ({"criterion": "magnitud"}, {"scope": "globl"}, {"pattern": "rows"}, {"exclude": "0"}):
+    once = iter([(torch.randn(5, 6), torch.randint(4, (5,)))])
+    for wrong in (
+        {"batches": once},
+        {"criterion": "magnitud"},
+        {"scope": "globl"},
+        {"pattern": "rows"},
+        {"exclude": "0"},
+    ):
         with pytest.raises(ArgumentError):
             Pruner(model, optimizer, later, **wrong)
     with pytest.raises(ScopeError):

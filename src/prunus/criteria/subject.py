@@ -60,7 +60,11 @@ class Subject:
                 found = True
                 yield _usable(inputs), _usable(targets)
         if not found:
-            raise ArgumentError("the batches are empty: a criterion that needs data needs at least one example")
+            hint = ", and an iterator gives them only once: pass a list or a DataLoader"
+            raise ArgumentError(
+                "the batches are empty: a criterion that needs data needs at least one example"
+                + (hint if isinstance(self.batches, Iterator) else "")
+            )
 
     @torch.inference_mode(False)  # the caller's, in which nothing has gradients
     def mean_gradients(self) -> dict[str, Tensor]:

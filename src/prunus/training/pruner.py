@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Unpack, final
 
 import torch
@@ -13,6 +13,7 @@ from prunus.allocation.allocate import Allocation
 from prunus.allocation.technique import Technique, TechniqueOptions
 from prunus.criteria.scoring import Criterion
 from prunus.criteria.subject import Subject
+from prunus.errors import ArgumentError
 from prunus.lookup import own_code
 from prunus.masks.holding import Holding, stepping_optimizer
 from prunus.masks.masks import Masks
@@ -50,6 +51,7 @@ class Pruner(LoopPruner[Allocation]):
             ``Technique``.
 
     Raises:
+        ArgumentError: a setting is wrong, or the batches can be read only once.
         ScopeError: nothing is in scope.
         MaskError: the optimizer updates none of the parameters in scope, or the state's masks are of others.
     """
@@ -68,6 +70,10 @@ class Pruner(LoopPruner[Allocation]):
         replicas: bool = True,
         **technique: Unpack[TechniqueOptions],
     ) -> None:
+        if isinstance(batches, Iterator):
+            raise ArgumentError(
+                "batches are read at every pruning, and an iterator gives them only once: pass a list or a DataLoader"
+            )
         chosen = Technique(criterion, **technique)
         generator = torch.Generator().manual_seed(seed)
         subject = Subject(model, chosen.parameters(model), batches, loss, generator)
