@@ -54,8 +54,7 @@ class LoopPruner(ABC, Generic[Done]):
         self._steps += 1
         done = self._advance()
         if done is not None:
-            for average in self._averages:
-                self.masks.apply(average)
+            self._mask_averages()
         return done
 
     @final
@@ -78,9 +77,20 @@ class LoopPruner(ABC, Generic[Done]):
     def state_dict(self) -> dict[str, Any]:
         """What a checkpoint between two steps needs to go on."""
 
-    @abstractmethod
+    @final
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from a checkpoint."""
+        """Go on from a checkpoint.
+
+        The optimizer's state is loaded by you, and so are the model's weights, but for those in scope of a
+        ``MovementPruner``, which are in its state. Load them after the pruner is made, which may have removed weights
+        by then; where they are loaded before, make the pruner with ``state``.
+
+        Raises:
+            ArgumentError: the state of another kind of pruner.
+            MaskError: it does not fit the model.
+        """
+        self._load(state)
+        self._mask_averages()
 
     @abstractmethod
     def close(self) -> None:
@@ -89,6 +99,14 @@ class LoopPruner(ABC, Generic[Done]):
     @abstractmethod
     def _advance(self) -> Done | None:
         """Do what is due after ``steps`` steps."""
+
+    @abstractmethod
+    def _load(self, state: Mapping[str, Any]) -> None:
+        """Go on from a checkpoint; see ``load_state_dict``."""
+
+    def _mask_averages(self) -> None:
+        for average in self._averages:
+            self.masks.apply(average)
 
     @final
     def _masks_in(self, state: Mapping[str, Any], keys: set[str], parameters: Mapping[str, Tensor]) -> Masks:

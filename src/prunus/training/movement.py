@@ -184,13 +184,7 @@ class MovementPruner(LoopPruner[Masks]):
         }
 
     @torch.no_grad()
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from a checkpoint: the weights in scope are set, all others you load yourself.
-
-        Raises:
-            ArgumentError: not a movement pruner's state.
-            MaskError: it does not fit the model.
-        """
+    def _load(self, state: Mapping[str, Any]) -> None:
         masks = self._masks_in(state, {"steps", "scores", "weights", "masks"}, self._parameters)
         shapes = {name: parameter.shape for name, parameter in self._parameters.items()}
         for part in ("scores", "weights"):

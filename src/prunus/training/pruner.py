@@ -130,16 +130,7 @@ class Pruner(LoopPruner[Allocation]):
         state = {"steps": self._steps, "masks": dict(self.masks), "generator": self._subject.generator.get_state()}
         return state | ({"criterion": self._criterion.state_dict()} if self._gathers else {})
 
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from a checkpoint.
-
-        The model's weights and the optimizer's state are loaded by you, after the pruner is made: a schedule that is
-        due at step 0 has pruned by then. Where they are loaded before, make the pruner with ``state``.
-
-        Raises:
-            ArgumentError: not a pruner's state.
-            MaskError: its masks do not fit the model.
-        """
+    def _load(self, state: Mapping[str, Any]) -> None:
         keys = {"steps", "masks", "generator"} | ({"criterion"} if self._gathers else set())
         masks = self._masks_in(state, keys, self._subject.parameters)
         self._holding.replace(masks)

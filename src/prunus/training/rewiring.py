@@ -122,16 +122,7 @@ class Rewirer(LoopPruner[Masks]):
         """What a checkpoint between two steps needs to go on."""
         return {"steps": self._steps, "masks": dict(self.masks), "generator": self._generator.get_state()}
 
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from a checkpoint.
-
-        The model's weights and the optimizer's state are loaded by you, after the rewirer is made, which draws
-        connections of its own. Where they are loaded before, make the rewirer with ``state``.
-
-        Raises:
-            ArgumentError: not a rewirer's state.
-            MaskError: its masks do not fit the model.
-        """
+    def _load(self, state: Mapping[str, Any]) -> None:
         masks = self._masks_in(state, _STATE, self._parameters)
         self._holding.replace(masks)
         self._steps = int(state["steps"])
