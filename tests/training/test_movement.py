@@ -325,6 +325,17 @@ def test_an_optimizer_that_evaluates_its_closure_several_times_is_refused():
         optimizer.step(closure)
 
 
+def test_sparse_gradients_are_refused_before_anything_is_changed():
+    model = nn.Sequential(nn.Embedding(5, 3, sparse=True), nn.Flatten(), nn.Linear(6, 4))
+    optimizer = torch.optim.SGD(model.parameters(), 0.1)
+    with MovementPruner(model, optimizer, HARD, include=["0.weight", "2"]) as pruner:
+        before = pruner.state_dict()
+        cross_entropy(model(torch.tensor([[0, 1], [2, 3]])), torch.tensor([0, 1])).backward()
+        with pytest.raises(ArgumentError, match=r"the gradients of 0.weight are sparse tensors"):
+            optimizer.step()
+        assert all(torch.equal(scores, before["scores"][name]) for name, scores in pruner.scores.items())
+
+
 def test_a_step_with_a_closure_is_the_same_step():
     weights = []
     for with_closure in (False, True):

@@ -234,6 +234,12 @@ class MovementPruner(LoopPruner[Masks]):
                 f"movement pruning needs one backward pass a step, and {type(optimizer).__name__} evaluates its "
                 "closure several times: choose another optimizer"
             )
+        sparse = [name for name, each in self._parameters.items() if each.grad is not None and each.grad.is_sparse]
+        if sparse:
+            raise ArgumentError(
+                f"the gradients of {', '.join(sparse)} are sparse tensors, by which no scores are learnt: make the "
+                "embedding with sparse=False, or exclude it"
+            )
         scale = gradient_scale(optimizer)
         for name, parameter in self._parameters.items():
             mask, scores = self._masks[name], self._scores[name]
