@@ -33,9 +33,8 @@ def replica_group(model: nn.Module, replicas: bool) -> Group | None:
     """
     if not (replicas and dist.is_available() and dist.is_initialized()):
         return None
-    wrappers = (
-        each for each in model.modules() if isinstance(each, DistributedDataParallel)
-    )  # compile's lies around it
+    # torch.compile puts a module of its own around the wrapper.
+    wrappers = (module for module in model.modules() if isinstance(module, DistributedDataParallel))
     group = next((wrapper.process_group for wrapper in wrappers), dist.group.WORLD)
     return group if dist.get_world_size(group) > 1 else None
 
