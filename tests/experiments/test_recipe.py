@@ -197,8 +197,8 @@ def test_unknown_keys_of_a_seed_are_named(tmp_path):
          "pruning after training; here the pruning is before it"),
         ('schedule = "levels"', "schedule = 'cubic'\nretrain = 'none'", "20: technique.1.retrain: retrain is about "
          "pruning after training; here the pruning is during it"),
-        ('schedule = "levels"', "retrain = 'rewind'\nepochs = 3", "20: technique.1.epochs: epochs and learning_rate "
-         "are those of fine-tuning, not of retrain = 'rewind'"),
+        ('schedule = "levels"', "retrain = 'rewind'\nepochs = 3", "20: technique.1.epochs: epochs goes with "
+         "fine-tuning after pruning: nothing here looks at it, so leave it out"),
         ('schedule = "levels"', "learning_rate = inf", "19: technique.1.learning_rate: must be a number and not "
          "infinite, got inf"),
         ('schedule = "levels"', "rewind_step = true", "19: technique.1.rewind_step: must be a whole number, got True"),

@@ -82,11 +82,6 @@ def labels(*techniques):
          "'channel': write 'layer'"),
         ({"budget": "erk", "pattern": "2:4"}, "budget", "the pattern 2:4 fixes every layer's sparsity: leave the "
          "budget out"),
-        ({"schedule": "cubic", "epochs": 3}, "epochs", "epochs and learning_rate are those of fine-tuning, not of "
-         "pruning during training"),
-        ({"when": "before", "learning_rate": 0.1}, "learning_rate", "not of pruning before training"),
-        ({"rewire": "set", "epochs": 3}, "epochs", "not of pruning during training"),
-        ({"retrain": "rewind", "epochs": 3}, "epochs", "not of retrain = 'rewind'"),
     ],
 )  # fmt: skip
 def test_what_does_not_go_together_is_refused_with_its_key_and_what_does(technique, key, complaint):
@@ -154,6 +149,8 @@ def test_sanity_checks_go_with_a_penalty():
             "every goes with schedule = 'linear' or 'cubic', or movement = 'hard', or",
         ),
         ({"epochs": 3, "schedule": "cubic"}, "epochs goes with fine-tuning after pruning"),
+        ({"epochs": 3, "rewire": "set"}, "epochs goes with fine-tuning after pruning"),
+        ({"epochs": 3, "retrain": "rewind"}, "epochs goes with fine-tuning after pruning"),
         ({"learning_rate": 0.1, "when": "before"}, "learning_rate goes with fine-tuning after pruning"),
         ({"fraction": 0.5, "each": {"schedule": ["levels", "one-shot"]}}, "fraction goes with schedule = 'iterative'"),
     ],
@@ -167,3 +164,4 @@ def test_of_several_combinations_one_may_need_what_the_others_do_not():
     each = {"schedule": ["iterative", "levels", "cubic"]}
     assert len(recipe({"fraction": 0.5, "end": 0.6, "each": each}).techniques) == 3
     assert len(recipe({"epochs": 3, "sanity_checks": True}).techniques) == 4
+    assert len(recipe({"epochs": 3, "each": {"retrain": ["finetune", "rewind"]}}).techniques) == 2

@@ -61,7 +61,7 @@ def ignored(technique: TechniqueSettings, combinations: Sequence[TechniqueSettin
 def _uses(technique: TechniqueSettings, key: str) -> bool:
     gradual = technique.schedule in GRADUAL and not technique.learning
     if key in ("epochs", "learning_rate"):
-        return technique.timing == "after"
+        return (technique.timing, technique.retrain) == ("after", "finetune")
     if key == "fraction":
         return technique.schedule == "iterative" or technique.rewire is not None
     if key == "begin":
@@ -177,10 +177,6 @@ def _wrong_retraining(technique: TechniqueSettings) -> Wrong:
         )
     if technique.rewind_step and retrain not in ("rewind", "rewind-lr"):
         yield "rewind_step", f"rewind_step goes with retrain = 'rewind' or 'rewind-lr', not '{retrain}'"
-    if (retrain, timing) != ("finetune", "after") and (technique.epochs, technique.learning_rate) != (None, None):
-        key = "learning_rate" if technique.epochs is None else "epochs"
-        instead = f"retrain = '{retrain}'" if timing == "after" else f"pruning {timing} training"
-        yield key, f"epochs and learning_rate are those of fine-tuning, not of {instead}"
     if technique.distill and (timing != "after" or retrain == "none"):
         yield "distill", "distill goes with training again after pruning: the teacher is the trained dense network"
 
