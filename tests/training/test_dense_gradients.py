@@ -9,35 +9,9 @@ from torch.nn.functional import cross_entropy
 
 from prunus.training.rewiring import Rewirer
 from prunus.training.updates import Updates
+from training.small import batch, sgd, small_model, train
 
 OFTEN = Updates(until=100, every=2, fraction=0.4)
-
-
-def small_model():
-    generator = torch.Generator().manual_seed(9)
-    model = nn.Sequential(nn.Linear(6, 10), nn.Tanh(), nn.Linear(10, 4))
-    with torch.no_grad():
-        for weight in model.parameters():
-            weight.copy_(torch.randn(weight.shape, generator=generator) * 0.4)
-    return model
-
-
-def sgd(model):
-    return torch.optim.SGD(model.parameters(), 0.1, momentum=0.9)
-
-
-def batch(number):
-    generator = torch.Generator().manual_seed(number)
-    return torch.randn(8, 6, generator=generator), torch.randint(4, (8,), generator=generator)
-
-
-def train(model, optimizer, rewirer, steps, start=0):
-    for number in range(start, start + steps):
-        inputs, targets = batch(number)
-        optimizer.zero_grad()
-        cross_entropy(model(inputs), targets).backward()
-        optimizer.step()
-        rewirer.step()
 
 
 def test_several_backward_passes_grow_what_one_does():

@@ -15,18 +15,10 @@ from prunus.errors import ArgumentError, MaskError, ScopeError, TargetError, Tra
 from prunus.masks.masks import Masks
 from prunus.schedules import Cubic, OneShot
 from prunus.training.movement import MovementPruner, ScoreThreshold, TopScores
+from training.small import batch, small_model, train
 
 HARD = TopScores(Cubic(0.7, begin=1, end=8))
 SOFT = ScoreThreshold(penalty=0.01, threshold=0.47)
-
-
-def small_model():
-    generator = torch.Generator().manual_seed(9)
-    model = nn.Sequential(nn.Linear(6, 10), nn.Tanh(), nn.Linear(10, 4))
-    with torch.no_grad():
-        for weight in model.parameters():
-            weight.copy_(torch.randn(weight.shape, generator=generator) * 0.4)
-    return model
 
 
 def sgd(model):
@@ -39,20 +31,6 @@ def adamw(model):
 
 def momentum(model):
     return torch.optim.SGD(model.parameters(), 0.1, momentum=0.9, weight_decay=0.01, nesterov=True)
-
-
-def batch(number):
-    generator = torch.Generator().manual_seed(number)
-    return torch.randn(8, 6, generator=generator), torch.randint(4, (8,), generator=generator)
-
-
-def train(model, optimizer, pruner, steps, start=0):
-    for number in range(start, start + steps):
-        inputs, targets = batch(number)
-        optimizer.zero_grad()
-        cross_entropy(model(inputs), targets).backward()
-        optimizer.step()
-        pruner.step()
 
 
 class StraightThrough(torch.autograd.Function):

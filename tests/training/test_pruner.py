@@ -6,7 +6,6 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from torch import nn
 
 from prunus.allocation.technique import Technique
 from prunus.criteria.subject import Subject
@@ -14,30 +13,7 @@ from prunus.errors import ArgumentError, MaskError, ScopeError, ScoreError, Targ
 from prunus.masks.masks import Masks
 from prunus.schedules import Cubic, Iterative, Levels, OneShot
 from prunus.training.pruner import Pruner
-
-
-def small_model():
-    generator = torch.Generator().manual_seed(9)
-    model = nn.Sequential(nn.Linear(6, 10), nn.ReLU(), nn.Linear(10, 4))
-    with torch.no_grad():
-        for weight in model.parameters():
-            weight.copy_(torch.randn(weight.shape, generator=generator) * 0.4)
-    return model
-
-
-def sgd(model):
-    return torch.optim.SGD(model.parameters(), 0.05, momentum=0.9)
-
-
-def train(model, optimizer, pruner, steps, start=0):
-    for number in range(start, start + steps):
-        generator = torch.Generator().manual_seed(number)
-        inputs, targets = torch.randn(5, 6, generator=generator), torch.randint(4, (5,), generator=generator)
-        optimizer.zero_grad()
-        nn.functional.cross_entropy(model(inputs), targets).backward()
-        optimizer.step()
-        if pruner is not None:
-            pruner.step()
+from training.small import sgd, small_model, train
 
 
 def test_a_schedule_that_is_due_at_step_0_prunes_at_once():

@@ -1,12 +1,18 @@
 from __future__ import annotations
 
+import functools
 import subprocess
 import sys
 
 import pytest
 import torch
-from torch import nn
 from torch.nn.functional import cross_entropy
+
+from prunus.schedules import Cubic
+from prunus.training.movement import MovementPruner, TopScores
+from prunus.training.pruner import Pruner
+from prunus.training.rewiring import Rewirer
+from prunus.training.updates import Updates
 
 # At exit torch now and then aborts while it takes gloo's threads down, after all is done.
 LEAVE = """
@@ -17,13 +23,17 @@ os._exit(0)
 """
 
 
-def small_network():
-    generator = torch.Generator().manual_seed(9)
-    model = nn.Sequential(nn.Linear(6, 10), nn.Tanh(), nn.Linear(10, 4))
-    with torch.no_grad():
-        for weight in model.parameters():
-            weight.copy_(torch.randn(weight.shape, generator=generator) * 0.4)
-    return model
+GRADUAL = {"schedule": Cubic(0.9, begin=2, end=14, every=3)}
+every_kind = pytest.mark.parametrize(
+    "make",
+    [
+        functools.partial(Pruner, **GRADUAL),
+        functools.partial(Pruner, criterion="movement", **GRADUAL),
+        functools.partial(Rewirer, sparsity=0.5, updates=Updates(until=10, every=2)),
+        functools.partial(MovementPruner, rule=TopScores(Cubic(0.7, begin=1, end=10)), learning_rate=0.1),
+    ],
+    ids=["magnitude", "movement", "rigl", "movement with scores"],
+)
 
 
 def examples(count=60, seed=3):

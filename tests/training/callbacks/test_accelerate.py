@@ -10,15 +10,12 @@ from torch.nn.functional import cross_entropy
 from torch.optim.swa_utils import AveragedModel, get_ema_avg_fn
 from torch.utils.data import DataLoader, TensorDataset
 
-from prunus.schedules import Cubic, Iterative
+from prunus.schedules import Iterative
 from prunus.training.pruner import Pruner
-from prunus.training.rewiring import Rewirer
-from prunus.training.updates import Updates
-from training.callbacks.conftest import adam, examples, removed_are_zero, same, small_network, train_by_hand
+from training.callbacks.conftest import GRADUAL, adam, every_kind, examples, removed_are_zero, same, train_by_hand
+from training.small import small_model
 
 pytestmark = pytest.mark.filterwarnings(*(f"ignore:.*:{kind}Warning" for kind in ("User", "Future", "Deprecation")))
-
-GRADUAL = functools.partial(Pruner, schedule=Cubic(0.9, begin=2, end=14, every=3))
 
 
 @pytest.fixture(autouse=True)
@@ -30,7 +27,7 @@ def _accelerate_begins_afresh():
 
 def prepared(**settings):
     accelerator = Accelerator(cpu=True, **settings)
-    network = small_network()
+    network = small_model()
     loader = DataLoader(TensorDataset(*examples()), batch_size=5)
     return accelerator, network, *accelerator.prepare(network, adam(network), loader)
 
@@ -47,15 +44,13 @@ def train(accelerator, model, optimizer, loader, pruner, epochs, average=None):
                 pruner.step()
 
 
-@pytest.mark.parametrize(
-    "make", [GRADUAL, functools.partial(Rewirer, sparsity=0.5, updates=Updates(until=10, every=2))], ids=["", "rigl"]
-)
+@every_kind
 @pytest.mark.parametrize("accumulate", [1, 2])
 def test_the_training_is_bit_for_bit_that_of_a_plain_loop(make, accumulate):
     accelerator, network, model, optimizer, loader = prepared(gradient_accumulation_steps=accumulate)
     with make(model, optimizer) as pruner:
         train(accelerator, model, optimizer, loader, pruner, 2)
-    expected = small_network()
+    expected = small_model()
     train_by_hand(expected, make, 24 // accumulate, accumulate=accumulate)
     assert pruner.steps == 24 // accumulate
     assert same(network, expected)
@@ -83,7 +78,7 @@ def test_a_training_resumed_in_the_middle_ends_as_an_uninterrupted_one(tmp_path)
 def test_in_bfloat16_and_in_a_moving_average_removed_weights_are_zero():
     accelerator, network, model, optimizer, loader = prepared(mixed_precision="bf16")
     average = AveragedModel(network, avg_fn=get_ema_avg_fn(0.8))
-    with GRADUAL(model, optimizer) as pruner:
+    with Pruner(model, optimizer, **GRADUAL) as pruner:
         pruner.mask_also(average)
         train(accelerator, model, optimizer, loader, pruner, 2, average)
     assert pruner.masks.removed == 90

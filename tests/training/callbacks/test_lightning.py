@@ -15,23 +15,19 @@ from torch.utils.data import DataLoader, TensorDataset
 from prunus.errors import ArgumentError, MissingExtraError, TrainingError
 from prunus.schedules import Cubic, OneShot
 from prunus.training.callbacks.lightning import PruningCallback
-from prunus.training.movement import MovementPruner, TopScores
 from prunus.training.pruner import Pruner
-from prunus.training.rewiring import Rewirer
-from prunus.training.updates import Updates
-from training.callbacks.conftest import adam, examples, removed_are_zero, same, small_network, train_by_hand
+from training.callbacks.conftest import GRADUAL, adam, every_kind, examples, removed_are_zero, same, train_by_hand
+from training.small import small_model
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:.*:UserWarning", "ignore:.*:FutureWarning", "ignore:.*:DeprecationWarning"
 )
 
-GRADUAL = {"schedule": Cubic(0.9, begin=2, end=14, every=3)}
-
 
 class Module(lightning.LightningModule):
     def __init__(self, fails_at=None):
         super().__init__()
-        self.network, self.fails_at = small_network(), fails_at
+        self.network, self.fails_at = small_model(), fails_at
 
     def forward(self, inputs):
         return self.network(inputs)
@@ -71,20 +67,11 @@ def fitted(folder, callback, *others, module=None, **settings):
     return module
 
 
-@pytest.mark.parametrize(
-    "make",
-    [
-        functools.partial(Pruner, **GRADUAL),
-        functools.partial(Pruner, criterion="movement", **GRADUAL),
-        functools.partial(Rewirer, sparsity=0.5, updates=Updates(until=20, every=4)),
-        functools.partial(MovementPruner, rule=TopScores(Cubic(0.7, begin=1, end=14)), learning_rate=0.1),
-    ],
-    ids=["magnitude", "movement", "rigl", "movement with scores"],
-)
+@every_kind
 def test_the_training_is_bit_for_bit_that_of_a_plain_loop(tmp_path, make):
     callback = PruningCallback(make)
     module = fitted(tmp_path, callback)
-    expected = small_network()
+    expected = small_model()
     pruner = train_by_hand(expected, make, 24)
     assert same(module.network, expected)
     assert {f"network.{name}": mask.tolist() for name, mask in pruner.masks.items()} == {
@@ -97,7 +84,7 @@ def test_the_training_is_bit_for_bit_that_of_a_plain_loop(tmp_path, make):
 def test_several_batches_of_one_step_are_one_step(tmp_path):
     callback = PruningCallback(**GRADUAL)
     module = fitted(tmp_path, callback, epochs=3, accumulate_grad_batches=2)
-    expected = small_network()
+    expected = small_model()
     train_by_hand(expected, functools.partial(Pruner, **GRADUAL), 18, accumulate=2)
     assert callback.pruner.steps == 18
     assert same(module.network, expected)
@@ -145,7 +132,7 @@ def test_in_a_moving_average_removed_weights_are_zero_too(tmp_path, average_firs
     assert fitting.callback_metrics["zeros"] == 90  # validation is on the average
     stored = torch.load(tmp_path / "last.ckpt", weights_only=True)["state_dict"]
     assert sum(int((tensor == 0).sum()) for tensor in stored.values()) == 90
-    expected = small_network()
+    expected = small_model()
     by_hand = AveragedModel(expected, avg_fn=get_ema_avg_fn(0.8), use_buffers=True)
     train_by_hand(expected, functools.partial(Pruner, **GRADUAL), 24, average=by_hand)
     assert same(module.network, by_hand.module)
@@ -192,7 +179,7 @@ class Alternating(Module):
     def __init__(self):
         super().__init__()
         self.automatic_optimization = False
-        self.other = small_network()
+        self.other = small_model()
 
     def training_step(self, batch, number):
         first, second = self.optimizers()
@@ -259,7 +246,7 @@ def test_all_processes_have_the_same_masks(processes, pytestconfig):
 
 def test_fabric_is_held_under_the_names_of_the_plain_model():
     fabric = lightning.Fabric(accelerator="cpu", precision="bf16-mixed")
-    network = small_network()
+    network = small_model()
     model, optimizer = fabric.setup(network, adam(network))
     inputs, targets = examples()
     with Pruner(model, optimizer, OneShot(0.5, at=2)) as pruner:

@@ -15,21 +15,17 @@ from transformers import Trainer, TrainingArguments
 from prunus.errors import CorruptFileError, TrainingError
 from prunus.schedules import Cubic, Iterative, OneShot
 from prunus.training.callbacks.transformers import STATE_FILE, PruningCallback
-from prunus.training.movement import MovementPruner, TopScores
 from prunus.training.pruner import Pruner
-from prunus.training.rewiring import Rewirer
-from prunus.training.updates import Updates
-from training.callbacks.conftest import adam, examples, removed_are_zero, same, small_network, train_by_hand
+from training.callbacks.conftest import GRADUAL, adam, every_kind, examples, removed_are_zero, same, train_by_hand
+from training.small import small_model
 
 pytestmark = pytest.mark.filterwarnings(*(f"ignore:.*:{kind}Warning" for kind in ("User", "Future", "Deprecation")))
-
-GRADUAL = {"schedule": Cubic(0.9, begin=2, end=14, every=3)}
 
 
 class Model(nn.Module):
     def __init__(self):
         super().__init__()
-        self.network = small_network()
+        self.network = small_model()
 
     def forward(self, inputs, labels=None):
         outputs = self.network(inputs)
@@ -73,21 +69,12 @@ def trainer(folder, callback, *, model=None, epochs=2, **settings):
     )
 
 
-@pytest.mark.parametrize(
-    "make",
-    [
-        functools.partial(Pruner, **GRADUAL),
-        functools.partial(Pruner, criterion="movement", **GRADUAL),
-        functools.partial(Rewirer, sparsity=0.5, updates=Updates(until=20, every=4)),
-        functools.partial(MovementPruner, rule=TopScores(Cubic(0.7, begin=1, end=14)), learning_rate=0.1),
-    ],
-    ids=["magnitude", "movement", "rigl", "movement with scores"],
-)
+@every_kind
 def test_the_training_is_bit_for_bit_that_of_a_plain_loop(tmp_path, make):
     callback = PruningCallback(make)
     training = trainer(tmp_path, callback)
     training.train()
-    expected = small_network()
+    expected = small_model()
     train_by_hand(expected, make, 24)
     assert same(training.model.network, expected)
     assert callback.pruner.steps == 24
@@ -99,7 +86,7 @@ def test_several_batches_of_one_step_are_one_step(tmp_path):
     callback = PruningCallback(**GRADUAL)
     training = trainer(tmp_path, callback, epochs=3, gradient_accumulation_steps=2)
     training.train()
-    expected = small_network()
+    expected = small_model()
     train_by_hand(expected, functools.partial(Pruner, **GRADUAL), 18, accumulate=2)
     assert callback.pruner.steps == 18
     for ours, theirs in zip(training.model.network.parameters(), expected.parameters(), strict=True):
