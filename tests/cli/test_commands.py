@@ -467,7 +467,8 @@ def test_check_says_how_much_work_there_is(command, as_json):
     assert prunus.Recipe.of(checked["recipe"]).id == checked["id"]
     out = command("check", "my.toml").out
     assert "my.toml is a valid recipe" in out
-    assert "compares 'chained', 'branched' over 2 seeds at 2 sparsities:\n6 runs, 12 models" in out
+    assert "2 techniques over 2 seeds at 2 sparsities: 6 runs, 12 models to train" in out
+    assert out.splitlines()[-2:] == ["  chained", "  branched"]
 
 
 def test_check_names_every_mistake_with_its_line(command, tmp_path):

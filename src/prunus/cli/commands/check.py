@@ -13,6 +13,7 @@ def check(recipe: RecipeSource, changes: Changes = None, as_json: AsJson = False
     """
     from prunus.experiments.own_names import require_own
     from prunus.experiments.recipe import Recipe
+    from prunus.report.words import plural
 
     found = Recipe.load(recipe, changes or [])
     require_own(found, recipe, changes or [])
@@ -21,7 +22,11 @@ def check(recipe: RecipeSource, changes: Changes = None, as_json: AsJson = False
     if as_json:
         print_json({"id": found.id, "runs": len(works), "states": states, "recipe": found.model_dump(mode="json")})
         return
-    techniques = ", ".join(f"'{technique.label}'" for technique in found.techniques)
     say(f"{recipe} is a valid recipe ({found.id}): {found.title or 'untitled'}")
-    say(f"compares {techniques} over {len(found.seeds)} seeds at {len(found.sparsities)} sparsities:")
-    say(f"{len(works)} runs, {states} models to train and evaluate")
+    say(
+        f"{plural(len(found.techniques), 'technique')} over {plural(len(found.seeds), 'seed')} at "
+        f"{plural(len(found.sparsities), 'sparsity')}: "
+        f"{plural(len(works), 'run')}, {plural(states, 'model')} to train and evaluate"
+    )
+    for technique in found.techniques:
+        say(f"  {technique.label}")
