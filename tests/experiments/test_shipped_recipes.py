@@ -4,9 +4,10 @@ import re
 
 import pytest
 
-from prunus.cli.verdict import print_comparison
+from prunus.cli.verdict import print_outcome
 from prunus.experiments.recipe import Recipe
 from prunus.experiments.runner import run
+from prunus.report.evidence import gather
 from prunus.trees.table import METHODS
 
 OWN_CHOICE = [name for name in METHODS if name != "random"]
@@ -43,7 +44,9 @@ def test_on_their_data_methods_are_better_than_the_control(name, tmp_path, capsy
     choice = history.best(metric=recipe.choose.by, **recipe.choose.constraints)
     assert choice.replicate.reporting["compression"] > 1.5
     monkeypatch.setenv("COLUMNS", "140")
-    print_comparison(history, recipe.sparsities)
+    evidence = gather(history, recipe.id)
+    print_outcome(evidence)
     shown = capsys.readouterr().out
     for technique in techniques:
-        assert re.search(rf"^{technique}  .*\d\d\.\d ±", shown, re.MULTILINE), technique
+        name = re.escape(evidence.short[technique])
+        assert re.search(rf"^ *\d* *{name}:?  ?.*\d\d\.\d ±", shown, re.MULTILINE), technique
