@@ -391,7 +391,7 @@ def test_names_in_a_file_cannot_steer_the_terminal(command, as_json, tmp_path):
 def test_names_in_a_recipe_cannot_steer_the_terminal(command):
     done = command("check", "my.toml", "--set", 'technique.0.name="a\\u001b[2J\\nb"', "--set", 'title="\\u0007"')
     assert done.status == 0
-    assert "'a\N{REPLACEMENT CHARACTER}[2J\N{REPLACEMENT CHARACTER}b'" in done.out
+    assert "  a\N{REPLACEMENT CHARACTER}[2J\N{REPLACEMENT CHARACTER}b\n" in done.out
     assert not re.search("[\x00-\x09\x0b-\x1f]", done.out + command("check", "\x1b[2J").err)
 
 

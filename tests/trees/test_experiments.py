@@ -259,7 +259,7 @@ def test_the_program_runs_and_shows_it(tmp_path):
     runner = CliRunner()
     asked = [str(tmp_path / "trees.toml"), "--set", "seeds=[0]"]
     checked = runner.invoke(app, ["check", *asked])
-    assert "'cost-complexity', 'reduced-error by its own choice', 'random' over 1 seeds" in checked.output
+    assert "3 techniques over 1 seed at 2 sparsities: 4 runs, 6 models to train and evaluate" in checked.output
     done = runner.invoke(app, ["run", *asked, "--history", str(tmp_path / "history"), "--jobs", "1"])
     assert done.exit_code == 0, done.output
     report = next((tmp_path / "history").rglob("report.html"))

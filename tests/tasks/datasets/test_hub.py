@@ -70,6 +70,7 @@ def test_labels_that_are_no_small_integers_are_refused(pools, labels):
 def test_a_mere_folder_called_datasets_is_not_the_package(tmp_path, monkeypatch):
     (tmp_path / "datasets").mkdir()
     monkeypatch.setattr(sys, "path", [str(tmp_path)])
+    monkeypatch.delitem(sys.modules, "datasets", raising=False)  # another test may have imported it
     assert hub_package() is None
 
 
