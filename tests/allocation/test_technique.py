@@ -79,6 +79,15 @@ def test_shuffled_masks_keep_each_tensors_count_and_not_its_weights(pattern):
     assert again.masks == shuffled.masks
 
 
+def test_shuffled_masks_empty_the_tensors_that_the_technique_has_emptied():
+    model = network()
+    with torch.no_grad():
+        model[0].weight.mul_(1e-3)
+    plain = found(Technique(protect=False), model, 0.75).masks
+    shuffled = found(Technique(protect=False, control="shuffle"), model, 0.75).masks
+    assert shuffled.sparsities == plain.sparsities == {"0.weight": 1.0, "2.weight": 0.25}
+
+
 def test_shuffled_masks_of_n_of_m_keep_the_pattern():
     masks = found(Technique(pattern="2:4", control="shuffle"), network(), 0.5).masks
     assert all(bool((mask.reshape(-1, 4).sum(1) == 2).all()) for mask in masks.values())

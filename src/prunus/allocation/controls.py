@@ -41,5 +41,6 @@ def shuffled(allocation: Allocation, pattern: str, subject: Subject, current: Ma
         pattern=pattern,
         budget=allocation.masks.sparsities,
         current=current,
+        protect=False,  # what the technique has emptied must be empty here too
         model=subject.model,
     )
