@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import nn
 
+from prunus.allocation.aggregates import AGGREGATES
 from prunus.allocation.controls import CONTROLS
 from prunus.allocation.pruning import prune
 from prunus.allocation.technique import Technique
@@ -108,6 +109,21 @@ def test_inverted_masks_remove_the_highest_scores():
     with pytest.raises(UnknownNameError, match="did you mean 'invert'"):
         Technique(control="inverse")
     assert set(CONTROLS) == {"shuffle", "invert"}
+
+
+@pytest.mark.parametrize("aggregate", AGGREGATES)
+@pytest.mark.parametrize("pattern", ["weight", "row", "block:2x2"])
+def test_inverted_groups_are_removed_in_the_opposite_order(pattern, aggregate):
+    model = network()
+    masks = found(Technique(pattern=pattern, aggregate=aggregate, control="invert", scope="layer"), model, 0.5).masks
+    assert masks == ~found(Technique(pattern=pattern, aggregate=aggregate, scope="layer"), model, 0.5).masks
+
+
+def test_inverted_groups_that_are_removed_already_stay_so():
+    model = network()
+    current = found(Technique(pattern="row"), model, 0.5).masks
+    masks = found(Technique(pattern="row", aggregate="max", control="invert"), model, 0.75, current).masks
+    assert masks & current == masks
 
 
 def test_a_budget_takes_the_place_of_the_scope():

@@ -129,13 +129,22 @@ class _Ranked(NamedTuple):
 def _scored(layout: Layout, computed: Mapping[str, Computed], aggregate: str, current: Masks | None) -> Scored:
     if isinstance(layout, Singles):
         return Scored(computed[layout.name], None if current is None else current[layout.name].reshape(-1))
+    groups = group_scores(layout, computed, aggregate, current)
+    return Scored(Computed(torch.clone, (groups,)), groups > -math.inf)
+
+
+def group_scores(layout: Layout, computed: Mapping[str, Computed], aggregate: str, current: Masks | None) -> Tensor:
+    """(groups,) float64, the aggregate of what is left of each group; −infinity where nothing is.
+
+    Raises:
+        ScoreError: see ``aggregated``.
+    """
 
     def living(name: str) -> Tensor:
         whole = computed[name].part(slice(None)).reshape(computed[name].shape)
         return whole if current is None else whole.masked_fill(~current[name].to(whole.device), -math.inf)
 
-    groups = aggregated(aggregate, layout.matrix(living, -math.inf))
-    return Scored(Computed(torch.clone, (groups,)), groups > -math.inf)
+    return aggregated(aggregate, layout.matrix(living, -math.inf))
 
 
 def _competitions(

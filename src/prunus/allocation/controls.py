@@ -8,7 +8,7 @@ from prunus.lookup import require_name
 
 if TYPE_CHECKING:
     from prunus.allocation.allocate import Allocation
-    from prunus.criteria.subject import Subject
+    from prunus.criteria.subject import Scores, Subject
     from prunus.masks.masks import Masks
 
 CONTROLS = {
@@ -44,3 +44,28 @@ def shuffled(allocation: Allocation, pattern: str, subject: Subject, current: Ma
         protect=False,  # what the technique has emptied must be empty here too
         model=subject.model,
     )
+
+
+def inverted(
+    scores: Scores, pattern: str, aggregate: str, subject: Subject, current: Masks | None
+) -> tuple[Scores, str]:
+    """Scores and an aggregate by which weights or groups come in the opposite order.
+
+    The highest of a group's negated scores, or their norm, is not the negative of what the group scored: where the
+    aggregate is one of these, each weight gets the negative of its group's score.
+    """
+    import torch
+
+    from prunus.allocation.allocate import group_scores
+    from prunus.criteria.elementwise import Computed, negated
+    from prunus.masks.patterns import KeepOf, Weight, parse_pattern
+
+    parsed = parse_pattern(pattern)
+    if aggregate not in ("max", "l2") or isinstance(parsed, KeepOf | Weight):
+        return negated(scores), aggregate
+    computed = {name: Computed.of(scores, name) for name in scores}
+    found: dict[str, torch.Tensor] = {}
+    for layout in parsed.layouts({name: each.shape for name, each in computed.items()}, subject.model):
+        groups = group_scores(layout, computed, aggregate, current)
+        found |= layout.spread(torch.where(groups.isfinite(), -groups, 0.0))  # a removed group has none
+    return {name: found[name] for name in scores}, "first"

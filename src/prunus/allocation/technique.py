@@ -12,9 +12,8 @@ from prunus.allocation.aggregates import require_aggregate
 from prunus.allocation.allocate import Allocation, allocate
 from prunus.allocation.budgets.request import Budget, Request
 from prunus.allocation.budgets.resolve import resolve_budget, shared_out
-from prunus.allocation.controls import require_control, shuffled
+from prunus.allocation.controls import inverted, require_control, shuffled
 from prunus.allocation.scopes import require_scope
-from prunus.criteria.elementwise import negated
 from prunus.criteria.scoring import Criterion, resolve_criterion, score
 from prunus.criteria.subject import Subject
 from prunus.criteria.undisturbed import undisturbed
@@ -168,11 +167,12 @@ class Technique:
 
     def _step(self, subject: Subject, criterion: Criterion, sparsity: float, current: Masks | None) -> Allocation:
         scores = score(subject, criterion, self._label)
+        aggregate = self.aggregate
         if self.control == "invert":
-            scores = negated(scores)
+            scores, aggregate = inverted(scores, self.pattern, aggregate, subject, current)
         budget = None
         if self.budget is not None:
-            request = Request(subject, scores, sparsity, current, self.protect, self.pattern, self.aggregate)
+            request = Request(subject, scores, sparsity, current, self.protect, self.pattern, aggregate)
             with undisturbed(subject.model):
                 budget = shared_out(request, self.budget, self.budget_settings)
         return allocate(
@@ -180,7 +180,7 @@ class Technique:
             sparsity,
             scope=self.scope,
             pattern=self.pattern,
-            aggregate=self.aggregate,
+            aggregate=aggregate,
             budget=budget,
             current=current,
             protect=self.protect,
