@@ -152,6 +152,42 @@ def test_heads_are_asked_for_where_no_module_knows_them():
         Head().layouts({"0.weight": torch.Size([8, 8])})
 
 
+class Grouped(nn.Module):
+    """Attention with four heads, of which each two share a key and a value."""
+
+    def __init__(self):
+        super().__init__()
+        self.head_dim = 2
+        self.q_proj, self.o_proj = nn.Linear(6, 8, bias=False), nn.Linear(8, 6, bias=False)
+        self.k_proj, self.v_proj = nn.Linear(6, 4, bias=False), nn.Linear(6, 4, bias=False)
+
+    def forward(self, inputs):
+        query, key, value = (
+            layer(inputs).unflatten(-1, (-1, 2)).movedim(-2, 0) for layer in (self.q_proj, self.k_proj, self.v_proj)
+        )
+        key, value = key.repeat_interleave(2, 0), value.repeat_interleave(2, 0)
+        mixed = nn.functional.scaled_dot_product_attention(query, key, value)
+        return self.o_proj(mixed.movedim(0, -2).flatten(-2))
+
+
+def test_heads_that_share_a_key_and_a_value_go_together():
+    torch.manual_seed(0)
+    model, inputs = Grouped(), torch.randn(5, 6)
+    found = groups_in(Head(2), model)
+    weights, whole = model.state_dict(), model(inputs)
+    one, other = Grouped(), Grouped()
+    one.load_state_dict({name: weight * (found[name] == 0) for name, weight in weights.items()})
+    other.load_state_dict({name: weight * (found[name] == 1) for name, weight in weights.items()})
+    assert torch.allclose(one(inputs) + other(inputs), whole, atol=1e-6)
+
+
+def test_a_shared_key_is_not_cut_in_halves():
+    with pytest.raises(ArgumentError, match=r"'k_proj.weight' has 4 rows or columns, 2 heads of 2, so 4 would cut"):
+        groups_in(Head(4), Grouped())
+    own = groups_in(Head(4), Grouped(), ("q_proj.weight", "o_proj.weight"))
+    assert own["q_proj.weight"][:, 0].tolist() == own["o_proj.weight"][0].tolist() == [0, 0, 1, 1, 2, 2, 3, 3]
+
+
 def test_a_module_is_one_group_of_all_that_lies_in_it():
     model = nn.Sequential(nn.Sequential(nn.Linear(2, 3), nn.Linear(3, 2)), nn.Linear(2, 2))
     named = {name: weight.shape for name, weight in model.named_parameters() if name.startswith("0.")}

@@ -24,12 +24,12 @@ def attention_layouts(shapes: Mapping[str, torch.Size], owners: Mapping[str, Own
         heads: how many heads there are; 0 where the modules say so.
 
     Raises:
-        ArgumentError: a parameter lies in no attention module, or cannot be divided by the number of heads.
+        ArgumentError: a parameter lies in no attention module, or cannot be divided into so many whole heads.
     """
     found: dict[str, list[Part]] = {}
     for name, shape in shapes.items():
         path, count = _attention(name, owners[name], heads)
-        found.setdefault(path, []).append(_part(name, shape, path, count))
+        found.setdefault(path, []).append(_part(name, shape, path, count, _width(owners[name])))
     return [Slices(tuple(parts)) for parts in found.values()]
 
 
@@ -48,20 +48,32 @@ def _attention(name: str, owner: Owner, heads: int) -> tuple[str, int]:
     )
 
 
-def _part(name: str, shape: torch.Size, path: str, heads: int) -> Part:
+def _width(owner: Owner) -> int:
+    """How many rows a head has in each projection, as the innermost module that knows it says; 1 where none does."""
+    sizes = (getattr(module, "head_dim", None) for module in reversed(owner.ancestors.values()))
+    return next((size for size in sizes if isinstance(size, int) and size > 0), 1)
+
+
+def _part(name: str, shape: torch.Size, path: str, heads: int, width: int) -> Part:
     local = name[len(path) + 1 :] if path else name
     layer, _, attribute = local.rpartition(".")
     rest = shape[1:]
     if attribute == "weight" and _OUTPUTS.search(layer):
-        _require(name, shape[1], heads)
+        _require(name, shape[1], heads, width)
         return Part(name, shape, (shape[0], heads, shape[1] // heads), (1, 0, 2))
     _require(name, shape[0], heads)
     # Query, key and value in one parameter lie one below the other.
     fused = 3 if len(shape) > 1 and shape[0] == 3 * shape[1] else 1
-    _require(name, shape[0] // fused, heads)
+    _require(name, shape[0] // fused, heads, width)
     return Part(name, shape, (fused, heads, shape[0] // fused // heads, *rest), (1, 0, 2, *range(3, 3 + len(rest))))
 
 
-def _require(name: str, size: int, heads: int) -> None:
+def _require(name: str, size: int, heads: int, width: int = 1) -> None:
     if size % heads:
         raise ArgumentError(f"{name!r} has {size} rows or columns, which {heads} heads do not divide: exclude it")
+    if size // heads % width:
+        raise ArgumentError(
+            f"{name!r} has {size} rows or columns, {size / width:g} heads of {width}, so {heads} would cut through "
+            "them: where several heads share keys and values, write the number of these, and heads that share go "
+            "together; or exclude it"
+        )
