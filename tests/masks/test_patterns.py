@@ -188,6 +188,18 @@ def test_a_shared_key_is_not_cut_in_halves():
     assert own["q_proj.weight"][:, 0].tolist() == own["o_proj.weight"][0].tolist() == [0, 0, 1, 1, 2, 2, 3, 3]
 
 
+def test_query_key_and_value_may_lie_together_head_by_head():
+    model = nn.ModuleDict({"query_key_value": nn.Linear(4, 12, bias=False), "dense": nn.Linear(4, 4, bias=False)})
+    found = groups_in(Head(2), model)
+    assert found["query_key_value.weight"][:, 0].tolist() == [0] * 6 + [1] * 6
+    assert found["dense.weight"][0].tolist() == [0, 0, 1, 1]
+
+
+def test_biases_of_query_key_and_value_go_with_their_heads():
+    found = groups_in(Head(), nn.MultiheadAttention(4, 2), ("in_proj_weight", "in_proj_bias"))
+    assert found["in_proj_bias"].tolist() == found["in_proj_weight"][:, 0].tolist() == [0, 0, 1, 1] * 3
+
+
 def test_a_module_is_one_group_of_all_that_lies_in_it():
     model = nn.Sequential(nn.Sequential(nn.Linear(2, 3), nn.Linear(3, 2)), nn.Linear(2, 2))
     named = {name: weight.shape for name, weight in model.named_parameters() if name.startswith("0.")}

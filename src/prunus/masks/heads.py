@@ -29,7 +29,7 @@ def attention_layouts(shapes: Mapping[str, torch.Size], owners: Mapping[str, Own
     found: dict[str, list[Part]] = {}
     for name, shape in shapes.items():
         path, count = _attention(name, owners[name], heads)
-        found.setdefault(path, []).append(_part(name, shape, path, count, _width(owners[name])))
+        found.setdefault(path, []).append(_part(name, shape, path, count, owners[name]))
     return [Slices(tuple(parts)) for parts in found.values()]
 
 
@@ -54,18 +54,27 @@ def _width(owner: Owner) -> int:
     return next((size for size in sizes if isinstance(size, int) and size > 0), 1)
 
 
-def _part(name: str, shape: torch.Size, path: str, heads: int, width: int) -> Part:
+def _part(name: str, shape: torch.Size, path: str, heads: int, owner: Owner) -> Part:
     local = name[len(path) + 1 :] if path else name
     layer, _, attribute = local.rpartition(".")
-    rest = shape[1:]
+    rest, width = shape[1:], _width(owner)
     if attribute == "weight" and _OUTPUTS.search(layer):
         _require(name, shape[1], heads, width)
         return Part(name, shape, (shape[0], heads, shape[1] // heads), (1, 0, 2))
     _require(name, shape[0], heads)
-    # Query, key and value in one parameter lie one below the other.
-    fused = 3 if len(shape) > 1 and shape[0] == 3 * shape[1] else 1
+    fused = _fused(layer, shape[0], owner)
     _require(name, shape[0] // fused, heads, width)
     return Part(name, shape, (fused, heads, shape[0] // fused // heads, *rest), (1, 0, 2, *range(3, 3 + len(rest))))
+
+
+def _fused(layer: str, rows: int, owner: Owner) -> int:
+    """How many projections lie one below the other: 3 where query, key and value are one, or 1.
+
+    Of a layer that is called as in GPT-NeoX, Bloom and Falcon, they lie head by head.
+    """
+    weights = [each for each in owner.module._parameters.values() if each is not None and each.dim() == 2]
+    threefold = any(len(each) == rows == 3 * each.shape[1] for each in weights)
+    return 3 if threefold and layer.rpartition(".")[2] != "query_key_value" else 1
 
 
 def _require(name: str, size: int, heads: int, width: int = 1) -> None:
