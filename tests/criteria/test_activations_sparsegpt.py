@@ -328,6 +328,18 @@ def test_what_earlier_masks_removed_stays_removed():
     assert found.masks == current.masks
 
 
+@pytest.mark.parametrize("criterion", ["sparsegpt", "layerwise-obs"])
+@pytest.mark.parametrize(("pattern", "first", "second"), [("weight", 0.5, 0.75), ("1:2", 0.5, 0.5)])
+def test_what_was_removed_stays_so_even_where_the_model_has_other_weights_there(criterion, pattern, first, second):
+    model = nn.Sequential(nn.Linear(12, 8), nn.ReLU(), nn.Linear(8, 4))
+    before = {name: weight.clone() for name, weight in model.state_dict().items()}
+    subject = subject_of(model, torch.randn(40, 12))
+    current = Technique("random", pattern=pattern).allocate(subject, first).masks  # and nobody has applied them
+    found = Technique(criterion, pattern=pattern).allocate(subject, second, current)
+    assert found.masks & current == found.masks
+    assert all(torch.equal(weight, before[name]) for name, weight in model.state_dict().items())
+
+
 def test_weights_of_inputs_that_are_always_zero_go_first_and_become_zero():
     layer, inputs = nn.Linear(8, 4).double(), correlated(50, 8)
     inputs[:, [1, 6]] = 0.0

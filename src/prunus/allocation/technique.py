@@ -147,6 +147,8 @@ class Technique:
         if reconstruct is None or self.control:  # it might choose other weights again
             return found
         with undisturbed(subject.model):
+            if current is not None:
+                current.apply(subject.model)  # what is chosen anew takes weights at 0.0 for removed, and no others
             masks, weights = reconstruct(subject, found.masks, self.pattern)
         return replace(found, masks=masks, weights=weights)
 
