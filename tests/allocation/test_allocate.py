@@ -294,7 +294,32 @@ def test_groups_stay_whole_and_nested(pattern, scope):
 def test_a_group_is_ranked_by_what_is_left_of_it():
     scores = {"a": torch.tensor([[4.0, 0.0], [3.0, 3.0]])}
     current = Masks({"a": torch.tensor([[True, False], [True, True]])})
-    assert allocate(scores, 0.5, pattern="row", current=current).masks["a"].tolist() == [[True, False], [False, False]]
+    assert allocate(scores, 0.75, pattern="row", current=current).masks["a"].tolist() == [[True, False], [False, False]]
+
+
+@pytest.mark.parametrize("scope", ["global", "layer"])
+@pytest.mark.parametrize("pattern", ["row", "column", "block:2x2"])
+def test_weights_that_are_missing_from_a_group_count_as_removed(pattern, scope):
+    scores = {"a": torch.rand(20, 12), "b": torch.rand(12, 20)}
+    current = allocate(scores, 0.5, scope=scope).masks
+    found = allocate({n: -s for n, s in scores.items()}, 0.75, pattern=pattern, scope=scope, current=current).masks
+    assert found & current == found
+    assert all(abs(sparsity - 0.75) < 0.03 for sparsity in found.sparsities.values()) or scope == "global"
+    assert abs(found.sparsity - 0.75) < 0.03
+    with pytest.raises(TargetError, match=r"cannot go back to sparsity 0\.4"):
+        allocate(scores, 0.4, pattern=pattern, scope=scope, current=current)
+
+
+@given(st.integers(1, 9), st.integers(1, 9), sparsities, st.integers(0, 999), st.sampled_from(["global", "layer"]))
+def test_blocks_of_one_tensor_that_differ_in_size_are_counted_by_their_weights(rows, columns, sparsity, seed, scope):
+    scores = torch.rand(rows, columns, generator=torch.Generator().manual_seed(seed))
+    masks = allocate({"a": scores}, sparsity, pattern="block:2x4", scope=scope, protect=False).masks
+    blocks = [block for some in scores.split(2) for block in some.split(4, 1)]
+    sizes = [block.numel() for block in sorted(blocks, key=lambda block: float(block.double().mean()))]
+    if len(set(sizes)) > 1:
+        reachable = [sum(sizes[:count]) for count in range(len(sizes) + 1)]
+        target = round(sparsity * rows * columns)
+        assert abs(masks.removed - target) == min(abs(removed - target) for removed in reachable)
 
 
 # --- N:M ---

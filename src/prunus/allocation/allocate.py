@@ -68,9 +68,9 @@ def allocate(
 
     Single weights are counted exactly: over all tensors together in the global scope, in each tensor in the layer or
     row scope or under a budget; in the row scope the rows of a tensor differ by one weight at most. Groups (rows,
-    blocks, channels …) are ranked by their aggregate score and counted exactly per tensor in the layer scope; where
-    groups that differ in size compete, the number of removed weights is the nearest that whole groups in their order
-    can give.
+    blocks, channels …) are ranked by their aggregate score and counted exactly where all that compete have one size;
+    where they differ in size, or in what ``current`` has left of them, the number of removed weights is the nearest
+    that whole groups in their order can give.
 
     Args:
         scores: name → float tensor; higher stays.
@@ -99,7 +99,9 @@ def allocate(
     if scope == "row" and not isinstance(parsed, Weight):
         raise ArgumentError(f"the scope 'row' compares single weights, got the pattern {pattern!r}: use 'layer'")
     layouts = parsed.layouts({name: each.shape for name, each in computed.items()}, model)
-    ranked = [_Ranked(layout, _scored(layout, computed, aggregate, current)) for layout in layouts]
+    ranked = [
+        _Ranked(layout, _scored(layout, computed, aggregate, current), _left(layout, current)) for layout in layouts
+    ]
     protect = protect and not parsed.empties_layers
     kept: dict[str, Tensor] = {}
     protected: list[str] = []
@@ -116,10 +118,11 @@ def allocate(
 
 
 class _Ranked(NamedTuple):
-    """A layout with the scores of its groups."""
+    """A layout with the scores of its groups, and how many weights earlier masks have left of each."""
 
     layout: Layout
     scored: Scored
+    left: Tensor
 
     @property
     def key(self) -> str:
@@ -131,6 +134,13 @@ def _scored(layout: Layout, computed: Mapping[str, Computed], aggregate: str, cu
         return Scored(computed[layout.name], None if current is None else current[layout.name].reshape(-1))
     groups = group_scores(layout, computed, aggregate, current)
     return Scored(Computed(torch.clone, (groups,)), groups > -math.inf)
+
+
+def _left(layout: Layout, current: Masks | None) -> Tensor:
+    """int64 (groups,), and of single weights, of which each is there or gone, their sizes."""
+    if current is None or isinstance(layout, Singles):
+        return layout.sizes
+    return layout.matrix(lambda name: current[name].cpu().double(), 0.0).sum(1).long()
 
 
 def group_scores(layout: Layout, computed: Mapping[str, Computed], aggregate: str, current: Masks | None) -> Tensor:
@@ -173,7 +183,7 @@ def _kept(part: Sequence[_Ranked], sparsity: float, protect: bool) -> tuple[dict
     living = [key for key, source in sources.items() if source.alive]
     emptied = [key for key in living if not bool(found[key].any())]
     if emptied:
-        raised = [_Ranked(layout, scored.first_best_raised()) for layout, scored in part]
+        raised = [each._replace(scored=each.scored.first_best_raised()) for each in part]
         kept = _number_kept(raised, sparsity)
         if kept < len(living) and len(part) > 1:
             raise TargetError(
@@ -187,7 +197,7 @@ def _kept(part: Sequence[_Ranked], sparsity: float, protect: bool) -> tuple[dict
 def _kept_in_rows(part: Sequence[_Ranked], sparsity: float, protect: bool) -> tuple[dict[str, Tensor], list[str]]:
     """As ``_kept``, of one layout of single weights whose rows share its budget equally."""
     (ranked,) = part
-    layout, scored = ranked
+    layout, scored = ranked.layout, ranked.scored
     assert isinstance(layout, Singles)
     asked = _number_kept(part, sparsity)
     count = max(asked, min(1, scored.alive)) if protect else asked
@@ -204,19 +214,28 @@ def _kept_in_rows(part: Sequence[_Ranked], sparsity: float, protect: bool) -> tu
 def _number_kept(part: Sequence[_Ranked], sparsity: float) -> int:
     """How many groups stay of the layouts that share one budget."""
     count = sum(each.scored.count for each in part)
-    sizes = {int(size) for each in part if len(part) > 1 for size in _distinct(each.layout)}
-    kept = _nearest(part, sparsity) if len(sizes) > 1 else count - round(sparsity * count)
+    kept = count - round(sparsity * count) if _even(part) else _nearest(part, sparsity)
     alive = sum(each.scored.alive for each in part)
-    if alive < kept and _weights_left(part) < round((1 - sparsity) * sum(each.layout.weights for each in part)):
-        raise TargetError(f"cannot go back to sparsity {sparsity}: {count - alive} of {count} are removed already")
+    total, left = sum(each.layout.weights for each in part), sum(map(_weights_left, part))
+    if left < round((1 - sparsity) * total) and (alive < kept or kept == count):
+        raise TargetError(f"cannot go back to sparsity {sparsity}: {total - left} of {total} are removed already")
     return kept
 
 
-def _weights_left(part: Sequence[_Ranked]) -> int:
-    """Number of weights in groups that may stay."""
-    return sum(
-        layout.weights if scored.living is None else int(layout.sizes[scored.living.cpu()].sum())
-        for layout, scored in part
+def _weights_left(ranked: _Ranked) -> int:
+    """Number of weights that may stay."""
+    layout, scored, left = ranked
+    if isinstance(layout, Singles):
+        return scored.alive
+    return int(left.sum())
+
+
+def _even(part: Sequence[_Ranked]) -> bool:
+    """Whether all groups have one size, and each is whole or gone."""
+    sizes = {size for each in part for size in _distinct(each.layout)}
+    return len(sizes) < 2 and all(
+        isinstance(each.layout, Singles) or bool(((each.left == each.layout.sizes) | (each.left == 0)).all())
+        for each in part
     )
 
 
@@ -228,10 +247,13 @@ def _nearest(part: Sequence[_Ranked], sparsity: float) -> int:
     """How many groups stay so that the weights of the others, worst first, come nearest to the target."""
     scores = torch.cat([piece.cpu() for each in part for piece in each.scored.pieces()])
     order = scores.argsort(descending=True, stable=True).flip(0)
-    removed = torch.cat([each.layout.sizes for each in part])[order].cumsum(0)
+    sizes, left = (torch.cat(parts) for parts in ([each.layout.sizes for each in part], [each.left for each in part]))
+    going = torch.where(left > 0, left, sizes)[order]
+    gone = int(sizes.sum() - going.sum())  # of groups of which some is left
+    removed = gone + going.cumsum(0)
     target = round(sparsity * int(removed[-1]))
     below = int((removed <= target).sum())
-    before = int(removed[below - 1]) if below else 0
+    before = int(removed[below - 1]) if below else gone
     if below < len(removed) and int(removed[below]) - target < target - before:
         below += 1
     return len(removed) - below
