@@ -6,6 +6,7 @@ import pytest
 import torch
 from hypothesis import assume, given
 from hypothesis import strategies as st
+from torch import nn
 
 from prunus.allocation.allocate import allocate
 from prunus.allocation.keep import keep_top
@@ -331,6 +332,17 @@ def test_n_of_m_refuses_any_other_sparsity():
         allocate(scores, 0.6, pattern="2:4")
     assert allocate(scores, 0.5, pattern="2:4").masks.sparsity == 0.5
     assert allocate({"a": torch.rand(2, 9)}, 2 / 3, pattern="1:3").masks.removed == 12
+
+
+@pytest.mark.parametrize("groups", [1, 2])
+def test_n_of_m_inputs_of_a_transposed_convolution_stay(groups):
+    layer = nn.ConvTranspose1d(8, 6, 3, groups=groups)  # whose first dimension numbers the inputs
+    scores = {"weight": torch.rand(layer.weight.shape)}
+    mask = allocate(scores, 0.5, pattern="2:4", model=layer).masks["weight"]
+    for some, of_some in zip(scores["weight"].split(4), mask.split(4), strict=True):
+        assert torch.equal(of_some, some >= some.sort(0).values[2])
+    with pytest.raises(TargetError, match=r"'weight' has 6 inputs, not a multiple of 4"):
+        allocate({"weight": torch.rand(6, 4, 3)}, 0.5, pattern="2:4", model=nn.ConvTranspose1d(6, 4, 3))
 
 
 def test_n_of_m_is_nested_in_the_current_masks():

@@ -19,6 +19,7 @@ from prunus.criteria.elementwise import Computed
 from prunus.errors import ArgumentError, TargetError
 from prunus.masks.layouts import Layout, Singles
 from prunus.masks.masks import Masks
+from prunus.masks.owners import owners_of
 from prunus.masks.patterns import KeepOf, Weight, parse_pattern
 from prunus.schedules.base import require_sparsity
 
@@ -81,7 +82,8 @@ def allocate(
         budget: name → fraction to remove of that tensor, instead of the scope's; rows share it out equally.
         current: masks of an earlier step; what they remove stays removed.
         protect: keep at least the best weight or group of every tensor, unless the pattern removes whole layers.
-        model: whose weights are scored; patterns that ask what a weight does (channel, head, module) need it.
+        model: whose weights are scored; patterns that ask what a weight does (channel, head, module) need it,
+            and N:M asks where there are transposed convolutions.
 
     Raises:
         ArgumentError: the sparsity is out of bounds, the scope, pattern or aggregate is unknown, or the row scope is
@@ -95,7 +97,7 @@ def allocate(
     parsed = parse_pattern(pattern)
     computed = {name: Computed.of(scores, name) for name in scores}
     if isinstance(parsed, KeepOf):
-        return _keep_of(parsed, computed, sparsity, current)
+        return _keep_of(parsed, computed, sparsity, current, model)
     if scope == "row" and not isinstance(parsed, Weight):
         raise ArgumentError(f"the scope 'row' compares single weights, got the pattern {pattern!r}: use 'layer'")
     layouts = parsed.layouts({name: each.shape for name, each in computed.items()}, model)
@@ -259,17 +261,20 @@ def _nearest(part: Sequence[_Ranked], sparsity: float) -> int:
     return len(removed) - below
 
 
-def _keep_of(pattern: KeepOf, computed: Mapping[str, Computed], sparsity: float, current: Masks | None) -> Allocation:
+def _keep_of(
+    pattern: KeepOf, computed: Mapping[str, Computed], sparsity: float, current: Masks | None, model: nn.Module | None
+) -> Allocation:
     if abs(sparsity - pattern.sparsity) > 1e-6:
         raise TargetError(
             f"the pattern {pattern.name} fixes the sparsity at {pattern.sparsity:g}, got {sparsity:g}: ask for that"
         )
+    owners = {} if model is None else owners_of(model)
     found = {}
     for name, each in computed.items():
         scores = each.part(slice(None)).reshape(each.shape)
         if current is not None:
             scores = scores.masked_fill(~current[name].to(scores.device), -math.inf)
-        found[name] = pattern.select(name, scores)
+        found[name] = pattern.select(name, scores, owners.get(name))
     masks = Masks.owning(found)
     if current is not None and masks & current != masks:
         raise TargetError(

@@ -158,7 +158,8 @@ class KeepOf:
     """``keep`` of every ``of`` neighbouring inputs stay (N:M sparsity); this fixes the sparsity at 1 − N/M.
 
     Neighbours are along the second dimension, the inputs that are summed up: of a convolution, the input channels at
-    one place of the kernel, which is the order in which sparse tensor cores read them. It is no division into groups
+    one place of the kernel, which is the order in which sparse tensor cores read them. Of a transposed convolution,
+    whose first dimension they are, the inputs are taken just so where its model is known. It is no division into groups
     that stand or fall together, so it selects by itself.
     """
 
@@ -174,12 +175,21 @@ class KeepOf:
         """As it is written in a recipe."""
         return f"{self.keep}:{self.of}"
 
-    def select(self, name: str, scores: Tensor) -> Tensor:
+    def select(self, name: str, scores: Tensor, owner: Owner | None = None) -> Tensor:
         """The mask that keeps the best ``keep`` of every ``of``; of equal scores the first stays.
+
+        Args:
+            name: of the parameter.
+            scores: of its weights, in their shape.
+            owner: where it lives; without it, the second dimension is taken for the inputs.
 
         Raises:
             TargetError: the number of inputs is not a multiple of ``of``.
         """
+        if owner is not None and isinstance(owner.module, nn.modules.conv._ConvTransposeNd) and scores.dim() > 1:
+            by_group = scores.unflatten(0, (owner.module.groups, -1)).transpose(1, 2)
+            kept = self.select(name, by_group.flatten(0, 1)).unflatten(0, by_group.shape[:2])
+            return kept.transpose(1, 2).flatten(0, 1).contiguous()
         inputs = scores.shape[1] if scores.dim() > 1 else scores.numel()
         if inputs % self.of:
             raise TargetError(
