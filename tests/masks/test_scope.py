@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 from torch import nn
@@ -141,6 +143,21 @@ def test_tied_weights_are_one_parameter_that_goes_by_each_of_its_names():
 def test_a_weight_derived_from_other_parameters_is_refused(derive):
     with pytest.raises(ScopeError, match="derived from other parameters"):
         Scope().parameters(nn.Sequential(derive(nn.Linear(4, 4)), nn.Linear(4, 2)))
+
+
+@pytest.mark.filterwarnings("ignore:`torch.nn.utils.weight_norm` is deprecated:FutureWarning")
+@pytest.mark.parametrize("derive", [torch.nn.utils.weight_norm, torch.nn.utils.parametrizations.weight_norm])
+@pytest.mark.parametrize(
+    ("layer", "weight"), [(nn.LSTM(4, 6), "weight_hh_l0"), (nn.MultiheadAttention(4, 2), "in_proj_weight")]
+)
+def test_a_derived_weight_of_another_name_is_refused(derive, layer, weight):
+    with pytest.raises(ScopeError, match=f"the {weight} of a .* is derived from other parameters"):
+        Scope().parameters(derive(copy.deepcopy(layer), weight))
+
+
+def test_a_derived_bias_is_of_no_account():
+    layer = torch.nn.utils.parametrizations.weight_norm(nn.Linear(4, 4), "bias", dim=None)
+    assert list(Scope().parameters(layer)) == ["weight"]
 
 
 def test_a_model_without_values_is_refused():

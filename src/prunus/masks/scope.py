@@ -134,10 +134,14 @@ def _prunable_weights(model: nn.Module, types: Sequence[str]) -> set[str]:
 
 
 def _refuse_derived(module: nn.Module) -> None:
-    """Refuse a layer whose weight is computed from other parameters: zeros in these are no zeros in the weight."""
-    if is_parametrized(module, "weight") or hasattr(module, "weight_g"):
+    """Refuse a layer with a weight computed from other parameters: zeros in these are no zeros in the weight."""
+    derived = [name for name in getattr(module, "parametrizations", ()) if is_parametrized(module, name)]
+    stems = {name.removesuffix("_g") for name in module._parameters if name.endswith("_g")}
+    derived += [name for name in stems if f"{name}_v" in module._parameters]  # by the weight_norm of old
+    weights = [name for name in sorted(derived) if "bias" not in name]
+    if weights:
         raise ScopeError(
-            f"the weight of a {type(module).__name__} is derived from other parameters (weight_norm or another "
+            f"the {weights[0]} of a {type(module).__name__} is derived from other parameters (weight_norm or another "
             "parametrization): remove the parametrization before pruning"
         )
 
