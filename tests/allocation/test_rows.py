@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from prunus.allocation.allocate import allocate
 from prunus.errors import ArgumentError, TargetError
+from prunus.masks.masks import Masks
 
 few_values = st.lists(st.sampled_from([0.0, 1.0, 2.0, -1.0]), min_size=1, max_size=48)
 matrices = st.tuples(few_values, st.integers(1, 6)).map(
@@ -59,6 +60,14 @@ def test_masks_are_nested(scores, first, second):
     assert bool((sparser <= sparse).all())
     current = allocate({"weight": scores}, first, scope="row").masks
     assert torch.equal(in_rows(scores, second, current=current), sparser)
+
+
+def test_a_row_without_another_weight_is_not_given_one_more():
+    scores = torch.arange(12.0).reshape(3, 4)
+    current = Masks({"weight": torch.tensor([[True] * 4, [True, False, False, False], [True, False, False, False]])})
+    with pytest.raises(TargetError, match="were chosen in another scope"):
+        in_rows(scores, 7 / 12, current=current)
+    assert in_rows(scores, 8 / 12, current=current).sum(1).tolist() == [2, 1, 1]
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64])

@@ -25,7 +25,7 @@ def keep_in_rows(scores: Tensor, count: int) -> Tensor:
     some = 0 < each < columns
     kept = _highest(scores, each) if some else torch.full(scores.shape, each > 0, device=scores.device)
     if more:
-        best, place = scores.masked_fill(kept, -math.inf).max(1)
+        best, place = scores.clamp(min=torch.finfo(scores.dtype).min).masked_fill(kept, -math.inf).max(1)
         chosen = best.argsort(descending=True, stable=True)[:more]
         kept[chosen, place[chosen]] = True
     return kept
