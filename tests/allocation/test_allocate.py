@@ -311,6 +311,24 @@ def test_weights_that_are_missing_from_a_group_count_as_removed(pattern, scope):
         allocate(scores, 0.4, pattern=pattern, scope=scope, current=current)
 
 
+def test_rows_that_went_beyond_the_target_are_not_asked_back():
+    scores = {"a": torch.tensor([[1.0] * 4, [3.0] * 4]), "b": torch.full((1, 16), 2.0)}
+    current = allocate(scores, 0.55, pattern="row", protect=False).masks
+    assert current.removed == 20  # of 24, for 4 are farther from 13
+    assert allocate(scores, 0.58, pattern="row", protect=False, current=current).masks == current
+    with pytest.raises(TargetError, match=r"cannot go back to sparsity 0\.45: 20 of 24 are removed already"):
+        allocate(scores, 0.45, pattern="row", protect=False, current=current)
+
+
+@given(row_sets, sparsities, sparsities, st.sampled_from(["global", "layer"]))
+def test_more_than_was_asked_for_is_no_going_back_where_whole_groups_went(scores, first, second, scope):
+    first, second = sorted((first, second))
+    settings = {"pattern": "block:2x4", "scope": scope, "protect": False}
+    current = allocate(scores, first, **settings).masks
+    found = allocate({n: -s for n, s in scores.items()}, second, current=current, **settings).masks
+    assert found & current == found
+
+
 @given(st.integers(1, 9), st.integers(1, 9), sparsities, st.integers(0, 999), st.sampled_from(["global", "layer"]))
 def test_blocks_of_one_tensor_that_differ_in_size_are_counted_by_their_weights(rows, columns, sparsity, seed, scope):
     scores = torch.rand(rows, columns, generator=torch.Generator().manual_seed(seed))

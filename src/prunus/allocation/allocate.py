@@ -215,11 +215,17 @@ def _kept_in_rows(part: Sequence[_Ranked], sparsity: float, protect: bool) -> tu
 
 def _number_kept(part: Sequence[_Ranked], sparsity: float) -> int:
     """How many groups stay of the layouts that share one budget."""
-    count = sum(each.scored.count for each in part)
-    kept = count - round(sparsity * count) if _even(part) else _nearest(part, sparsity)
-    alive = sum(each.scored.alive for each in part)
     total, left = sum(each.layout.weights for each in part), sum(map(_weights_left, part))
-    if left < round((1 - sparsity) * total) and (alive < kept or kept == count):
+    if _even(part):
+        count, alive = (sum(getattr(each.scored, key) for each in part) for key in ("count", "alive"))
+        kept = count - round(sparsity * count)
+        goes_back = alive < kept and left < round((1 - sparsity) * total)
+    else:
+        kept = _nearest(part, sparsity)
+        # Whole groups may have removed more than was asked for, by half of the last of them at most.
+        largest = max(int((each.layout.sizes * (each.left == 0)).max()) for each in part)
+        goes_back = total - left - round(sparsity * total) > largest / 2
+    if goes_back:
         raise TargetError(f"cannot go back to sparsity {sparsity}: {total - left} of {total} are removed already")
     return kept
 
@@ -248,12 +254,11 @@ def _distinct(layout: Layout) -> list[int]:
 def _nearest(part: Sequence[_Ranked], sparsity: float) -> int:
     """How many groups stay so that the weights of the others, worst first, come nearest to the target."""
     scores = torch.cat([piece.cpu() for each in part for piece in each.scored.pieces()])
-    order = scores.argsort(descending=True, stable=True).flip(0)
     sizes, left = (torch.cat(parts) for parts in ([each.layout.sizes for each in part], [each.left for each in part]))
-    going = torch.where(left > 0, left, sizes)[order]
-    gone = int(sizes.sum() - going.sum())  # of groups of which some is left
-    removed = gone + going.cumsum(0)
-    target = round(sparsity * int(removed[-1]))
+    order = scores.argsort(descending=True, stable=True).flip(0)
+    order = order[left[order] > 0]
+    gone, target = int((sizes - left).sum()), round(sparsity * int(sizes.sum()))
+    removed = gone + left[order].cumsum(0)
     below = int((removed <= target).sum())
     before = int(removed[below - 1]) if below else gone
     if below < len(removed) and int(removed[below]) - target < target - before:
