@@ -152,6 +152,16 @@ def test_where_another_is_best_it_is_compared_too(crowded):
     assert len(found) == 1 + 2 * 6
 
 
+def test_a_chosen_technique_without_others_of_its_kind_is_said_to_stand_alone(make):
+    names = ["channels", *(f"technique {index}" for index in range(MANY))]
+    kinds = {"channels": ("taylor", "channel", ("fc1.weight",))}
+    history = make.history(techniques=names, kinds=kinds, seeds=(0, 1), sparsities=(0.9,))
+    text = text_of(section(render(history), "comparisons"))
+    assert gather(history, None).choice.candidate.technique == "channels"
+    assert "The chosen technique has no other of its kind with the same seed to be compared with at 90 % spar" in text
+    assert "No two techniques" not in text
+
+
 def test_cards_classes_and_layers_begin_with_those_told_apart(evidence):
     cards, more = verdict.cards(evidence)
     assert {card.technique for card in cards[1:]} == set(evidence.highlighted)
