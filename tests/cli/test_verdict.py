@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import pytest
 
 import prunus
+from prunus.cli.verdict import sentence
 from prunus.report.words import sparsity_percent
 
 RECIPE = """
@@ -61,3 +63,34 @@ def test_without_sparsities_there_are_own_choices_alone(rows):
 
 def test_where_nothing_chooses_for_itself_there_is_no_such_column(rows):
     assert rows("--set", "technique.1.choice=sparsities")["technique"] == ["30 %", "60 %"]
+
+
+@pytest.mark.parametrize(
+    ("drop", "told"),
+    [
+        (0.031, "right, 3.1 points below the dense model."),
+        (-0.031, "right, 3.1 points above the dense model."),
+        (0.0004, "right, as many as the dense model."),
+    ],
+)
+def test_the_sentence_says_how_far_from_dense_the_model_is(history, drop, told):
+    assert told in sentence(_with(history.best(sparsity_at_least=0.5), accuracy_drop=drop))
+
+
+@pytest.mark.parametrize(
+    ("times", "told"),
+    [(7.93, "7.9 times less than dense."), (1.01, "as much as dense."), (0.5, "2.0 times more than dense.")],
+)
+def test_the_sentence_says_how_much_smaller_the_file_is(history, times, told):
+    assert sentence(_with(history.best(sparsity_at_least=0.5), compression=times)).endswith(f", {told}")
+
+
+def test_the_dense_model_is_not_compared_with_itself(history):
+    choice = history.best(sparsity_at_most=0.0)
+    assert choice.candidate.technique == "dense"
+    assert "below" not in sentence(choice)
+    assert "the dense model" not in sentence(choice)
+
+
+def _with(choice, **reporting):
+    return replace(choice, replicate=replace(choice.replicate, reporting={**choice.replicate.reporting, **reporting}))

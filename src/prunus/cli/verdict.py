@@ -30,16 +30,28 @@ def sentence(choice: Choice) -> str:
     candidate, shipped = choice.candidate, choice.replicate.reporting
     limits = constraints(choice.constraints)
     drop, lost = 100 * shipped["accuracy_drop"], 100 * shipped["worst_class_drop"]
-    against = (
-        "" if math.isnan(drop) else f", {abs(drop):.1f} points {'below' if drop >= 0 else 'above'} the dense model"
-    )
+    against = "" if candidate.technique == DENSE or math.isnan(drop) else f", {_against_dense(drop)}"
     worst = f" The class that loses most loses {lost:.1f} points." if lost > 0 else ""
     return (
         f"{candidate.technique} at {sparsity_percent(candidate.requested_sparsity)} sparsity has "
         f"{objective(choice.metric)}{f' with {limits}' if limits else ''}. Its model of seed {choice.replicate.seed} "
         f"predicts {percent(shipped['accuracy'])} of the test examples right{against}.{worst} "
-        f"Packed it takes {size(shipped['size_bytes'])}, {shipped['compression']:.1f} times less than dense."
+        f"Packed it takes {size(shipped['size_bytes'])}, {_smaller(shipped['compression'])} dense."
     )
+
+
+def _against_dense(drop: float) -> str:
+    """How many points are lost."""
+    if f"{abs(drop):.1f}" == "0.0":
+        return "as many as the dense model"
+    return f"{abs(drop):.1f} points {'below' if drop > 0 else 'above'} the dense model"
+
+
+def _smaller(times: float) -> str:
+    """How many times smaller, and the word that compares."""
+    if 0.95 <= times < 1.05:
+        return "as much as"
+    return f"{times:.1f} times less than" if times > 1 else f"{1 / times:.1f} times more than"
 
 
 def print_outcome(evidence: Evidence) -> None:
