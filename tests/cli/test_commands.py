@@ -116,6 +116,15 @@ def test_history_marks_what_is_unfinished(command, as_json, history, run_of, tmp
     assert (found["runs"], found["runs_complete"], found["complete"]) == (6, 5, False)
 
 
+@pytest.mark.parametrize("columns", [80, 100, 120])
+def test_the_metrics_in_the_help_of_best_break_at_no_odd_place(command, monkeypatch, columns):
+    monkeypatch.setenv("COLUMNS", str(columns))
+    lines = command("best", "--help").out.splitlines()
+    first = next(index for index, line in enumerate(lines) if line.strip().startswith("Metrics:"))
+    assert all(len(line.strip()) > 55 for line in lines[first : first + 3])
+    assert lines[first + 2].strip().endswith("compression.")
+
+
 def two_experiments(history, folder):
     """A copy of the history with an older experiment of another training, which has not begun."""
     shutil.copytree(history.folder, folder)

@@ -32,8 +32,10 @@ def best(
 ) -> None:
     """Choose the best model: `prunus best --sparsity-at-least 0.9 --worst-class-drop-at-most 0.02 --by accuracy`.
 
-    Every metric can be bounded by --METRIC-at-least and --METRIC-at-most. Metrics: accuracy, loss,
-    worst-class-accuracy, accuracy-drop, worst-class-drop, sparsity, parameters, nonzero-parameters,
+    Every metric can be bounded by --METRIC-at-least and --METRIC-at-most.
+
+    Metrics: accuracy, loss, worst-class-accuracy, accuracy-drop,
+    worst-class-drop, sparsity, parameters, nonzero-parameters,
     effective-parameters, flops, effective-flops, size-bytes, compression.
     """
     from prunus.history.store import History
