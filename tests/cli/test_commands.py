@@ -108,9 +108,9 @@ def test_history_marks_what_is_unfinished(command, as_json, history, run_of, tmp
     shutil.copytree(history.folder, copy)
     sorted(copy.glob(f"runs/{run_of('chained')}/states/*.json"))[1].unlink()
     listed = command("history", "--history", copy).out
-    assert re.search(rf"^{run_of('chained')[:10]} .* 1/2 unfinished ", listed, re.MULTILINE)
-    assert listed.count("1/2 unfinished") == listed.count("unfinished") - 1 == 1
-    assert listed.endswith("\nunfinished: run the recipe again to go on\n")
+    assert re.search(rf"^{run_of('chained')[:10]} .* 1/2 so far ", listed, re.MULTILINE)
+    assert listed.count("1/2 so far") == listed.count("so far") - 1 == 1
+    assert listed.endswith("\nso far: unfinished; run the recipe again to go on\n")
     assert re.search(" 5/6 unfinished", command("history", "--experiments", "--history", copy).out)
     [found] = as_json("history", "--experiments", "--history", copy)
     assert (found["runs"], found["runs_complete"], found["complete"]) == (6, 5, False)

@@ -44,6 +44,14 @@ def test_no_cell_is_cut_off_and_only_texts_are_wrapped(capsys, monkeypatch, tabl
     assert all(printed[character] >= count for character, count in counted.items() if character != " ")
 
 
+def test_a_table_as_wide_as_the_screen_stays_in_one_part(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "24")
+    print_table(["name", "first", "xy"], [["magnitude", "97.4 ±0.3", "4444"]])
+    lines = capsys.readouterr().out.splitlines()
+    assert [len(line) for line in lines] == [24, 24, 24]
+    assert lines[0].split() == ["name", "first", "xy"]
+
+
 def test_columns_that_do_not_fit_go_below_with_the_first_one(capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "24")
     print_table(["name", "first", "second", "third"], [["magnitude", "97.4 ±0.3", "90.1 ±1.2", "10.0 ±9.9"]])

@@ -49,8 +49,9 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], title: st
         for index, name in enumerate(columns)
     ]
     gap = 2 if sum(column.width + 2 for column in found) <= console.width else 1
-    for part in _parts([column.least_width + gap for column in found], console.width):
-        console.print(_table(_fitted([found[index] for index in part], console.width, gap), gap))
+    room = console.width + gap  # no gap follows the last column
+    for part in _parts([column.least_width + gap for column in found], room):
+        console.print(_table(_fitted([found[index] for index in part], room, gap), gap))
 
 
 class _Column(NamedTuple):

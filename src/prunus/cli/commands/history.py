@@ -57,7 +57,7 @@ def _list_runs(found: History, most: int, as_json: bool) -> None:
     print_table(columns, [_row(run, states[run.id]) for run in shown])
     _say_older(len(runs) - len(shown), "run")
     if any(len(states[run.id]) < run.states_planned for run in shown):
-        say("unfinished: run the recipe again to go on")
+        say("so far: unfinished; run the recipe again to go on")
 
 
 def _row(run: RunRecord, states: list[StateRecord]) -> list[str]:
@@ -67,7 +67,7 @@ def _row(run: RunRecord, states: list[StateRecord]) -> list[str]:
         moment(run.created),
         run.technique,
         str(run.seed),
-        f"{len(states)}/{run.states_planned}{' unfinished' if len(states) < run.states_planned else ''}",
+        f"{len(states)}/{run.states_planned}{' so far' if len(states) < run.states_planned else ''}",
         percent(last.sparsity) if last else "–",
         percent(last.test.accuracy) if last and last.test else "–",
     ]
