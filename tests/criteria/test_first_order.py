@@ -216,3 +216,17 @@ def test_gradients_that_are_all_zero_are_refused(criterion):
     subject = subject_of(model, [(torch.randn(4, 2), torch.zeros(4))], loss=lambda outputs, targets: outputs.sum() * 0)
     with pytest.raises(ScoreError, match=r"zero for every weight in scope.*look for inputs that are all zero"):
         score(subject, criterion)
+
+
+@pytest.mark.parametrize(
+    ("batch", "got"),
+    [
+        ({"input_ids": torch.ones(2, 3), "labels": torch.ones(2)}, "a dict"),
+        (torch.ones(2, 3), "a Tensor"),
+        ((torch.ones(2, 3),), "a tuple of 1"),
+        ([torch.ones(2, 3), torch.ones(2), torch.ones(2)], "a list of 3"),
+    ],
+)
+def test_a_batch_that_is_no_pair_is_refused(batch, got):
+    with pytest.raises(ArgumentError, match=rf"^each of the batches must be a pair \(inputs, targets\), got {got}$"):
+        subject_of(nn.Linear(3, 2), [batch]).mean_gradients()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -50,12 +50,13 @@ class Subject:
         """The batches that are not empty.
 
         Raises:
-            ArgumentError: there are none.
+            ArgumentError: there are none, or one is no pair.
         """
         if self.batches is None:
             raise ArgumentError("this criterion needs data: pass batches=[(inputs, targets), …] or a DataLoader")
         found = False
-        for inputs, targets in self.batches:
+        for batch in self.batches:
+            inputs, targets = _pair(batch)
             if len(targets):
                 found = True
                 yield _usable(inputs), _usable(targets)
@@ -131,6 +132,18 @@ def thawed(parameters: Mapping[str, nn.Parameter]) -> Iterator[None]:
     finally:
         for parameter in frozen:
             parameter.requires_grad_(False)
+
+
+def _pair(batch: object) -> tuple[Tensor, Tensor]:
+    """The inputs and the targets of a batch.
+
+    Raises:
+        ArgumentError: it is something else, such as a dictionary, or inputs without targets.
+    """
+    if not isinstance(batch, Sequence) or len(batch) != 2:
+        got = type(batch).__name__ + (f" of {len(batch)}" if isinstance(batch, tuple | list) else "")
+        raise ArgumentError(f"each of the batches must be a pair (inputs, targets), got a {got}")
+    return batch[0], batch[1]
 
 
 def _usable(value: Tensor) -> Tensor:
