@@ -272,6 +272,10 @@ def test_mistakes_are_refused():
         ScoreThreshold(1.0, threshold=0.5)
     with pytest.raises(ArgumentError, match=r"penalty must be a number that is not negative, got nan"):
         ScoreThreshold(math.nan)
+    with pytest.raises(ArgumentError, match=r"a schedule is one of prunus.schedules, such as .* got 0.5$"):
+        TopScores(0.5)
+    with pytest.raises(ArgumentError, match=r"the rule is TopScores\(schedule\) or .* got Cubic\("):
+        MovementPruner(model, optimizer, Cubic(0.5, begin=0, end=9))
     with pytest.raises(ArgumentError, match=r"learning_rate must be above 0, got 0"):
         MovementPruner(model, optimizer, SOFT, learning_rate=0)
     with pytest.raises(ScopeError, match=r"'0.weight' is not updated by the optimizer.*exclude it"):

@@ -154,6 +154,8 @@ def test_mistakes_are_found_when_the_pruner_is_made_not_when_it_prunes():
     ):
         with pytest.raises(ArgumentError):
             Pruner(model, optimizer, later, **wrong)
+    with pytest.raises(ArgumentError, match=r"a schedule is one of prunus.schedules, such as .* got 0.9$"):
+        Pruner(model, optimizer, 0.9)
     with pytest.raises(ScopeError):
         Pruner(model, optimizer, later, include=["fc"])
     with pytest.raises(MaskError):

@@ -269,6 +269,8 @@ def test_after_closing_nothing_is_held_or_watched():
 def test_mistakes_are_found_at_once_and_leave_nothing_behind():
     model = small_model()
     optimizer = sgd(model)
+    with pytest.raises(ArgumentError, match=r"updates are Updates\(until=steps\), got 100$"):
+        Rewirer(model, optimizer, 0.5, 100)
     with pytest.raises(UnknownNameError, match=r"no way to grow is named 'gradients'.*did you mean 'gradient'"):
         Rewirer(model, optimizer, 0.5, OFTEN, grow="gradients")
     with pytest.raises(UnknownNameError, match=r"no way to drop is named 'size'"):

@@ -33,6 +33,19 @@ def require_sparsity(value: object, name: str = "sparsity") -> float:
     raise ArgumentError(f"{name} must lie in [0, 1), got {value!r}{hint}")
 
 
+def require_schedule(value: object) -> None:
+    """Refuse what is no schedule, such as a sparsity alone.
+
+    Raises:
+        ArgumentError: it does not say when it is due and how sparse it asks the model to be.
+    """
+    if not callable(getattr(value, "due", None)) or not callable(getattr(value, "sparsity", None)):
+        raise ArgumentError(
+            "a schedule is one of prunus.schedules, such as OneShot(0.9) or Cubic(0.9, begin=0, end=1000), "
+            f"got {value!r}"
+        )
+
+
 def require_steps(**steps: int) -> None:
     """Refuse what is no whole number of steps, or negative."""
     for name, value in steps.items():

@@ -16,7 +16,7 @@ from prunus.allocation.technique import Technique
 from prunus.errors import ArgumentError, MaskError, ScopeError, TrainingError
 from prunus.masks.holding import stepping_optimizer
 from prunus.masks.masks import Masks
-from prunus.schedules.base import Schedule
+from prunus.schedules.base import Schedule, require_schedule
 from prunus.training.before_update import before_update, gradient_scale
 from prunus.training.loop_pruner import LoopPruner
 from prunus.training.options import ScopeOptions
@@ -48,6 +48,7 @@ class TopScores:
 
     def __post_init__(self) -> None:
         require_scope(self.scope)
+        require_schedule(self.schedule)
         if self.schedule.sparsity(0) > 0:
             raise ArgumentError(
                 f"before the first step all scores are 0, so nothing can be removed then: {self.schedule} asks for "
@@ -145,6 +146,8 @@ class MovementPruner(LoopPruner[Masks]):
     ) -> None:
         if not 0 < learning_rate < float("inf"):
             raise ArgumentError(f"learning_rate must be above 0, got {learning_rate}")
+        if not callable(getattr(rule, "masks", None)):
+            raise ArgumentError(f"the rule is TopScores(schedule) or ScoreThreshold(penalty), got {rule!r}")
         super().__init__(optimizer)
         optimizer = stepping_optimizer(optimizer)
         self.rule, self.learning_rate = rule, learning_rate

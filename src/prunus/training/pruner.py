@@ -17,7 +17,7 @@ from prunus.errors import ArgumentError
 from prunus.lookup import own_code
 from prunus.masks.holding import Holding, stepping_optimizer
 from prunus.masks.masks import Masks
-from prunus.schedules.base import Schedule
+from prunus.schedules.base import Schedule, require_schedule
 from prunus.training.before_update import before_update, gradient_scale, unscaled
 from prunus.training.loop_pruner import LoopPruner
 from prunus.training.replicas import agreed, replica_group
@@ -74,6 +74,7 @@ class Pruner(LoopPruner[Allocation]):
             raise ArgumentError(
                 "batches are read at every pruning, and an iterator gives them only once: pass a list or a DataLoader"
             )
+        require_schedule(schedule)
         chosen = Technique(criterion, **technique)
         generator = torch.Generator().manual_seed(seed)
         subject = Subject(model, chosen.parameters(model), batches, loss, generator)

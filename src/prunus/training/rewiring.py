@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from prunus.allocation.allocate import Allocation
 from prunus.allocation.technique import Technique
 from prunus.criteria.subject import Subject
-from prunus.errors import ScoreError
+from prunus.errors import ArgumentError, ScoreError
 from prunus.lookup import require_name
 from prunus.masks.holding import Holding
 from prunus.masks.masks import Masks
@@ -87,6 +87,8 @@ class Rewirer(LoopPruner[Masks]):
         replicas: bool = True,
         **scope: Unpack[ScopeOptions],
     ) -> None:
+        if not isinstance(updates, Updates):
+            raise ArgumentError(f"updates are Updates(until=steps), got {updates!r}")
         super().__init__(optimizer)
         require_name("way to grow", grow, GROWTHS)
         require_name("way to drop", drop, DROPS)
