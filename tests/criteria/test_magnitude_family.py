@@ -126,7 +126,7 @@ NEEDS_INITIAL = [
 @pytest.mark.parametrize(
     ("initial", "message"),
     [
-        (None, r"give the subject initial="),
+        (None, r"pass initial="),
         ({}, r"the initial value of '0.weight' is missing"),
         ({"0.weight": torch.ones(4)}, r"the initial value of '0.weight' has shape \(4,\), the parameter has shape"),
     ],

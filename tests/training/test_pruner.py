@@ -147,6 +147,9 @@ def test_mistakes_are_found_when_the_pruner_is_made_not_when_it_prunes():
     once = iter([(torch.randn(5, 6), torch.randint(4, (5,)))])
     for wrong in (
         {"batches": once},
+        {"criterion": "taylor"},
+        {"criterion": "large-initial"},
+        {"criterion": "movement", "budget": "flops"},
         {"criterion": "magnitud"},
         {"scope": "globl"},
         {"pattern": "rows"},
@@ -182,3 +185,25 @@ def test_a_pruner_of_a_subject_and_a_technique_is_the_same():
         Pruner.of(subject, sgd(second), OneShot(0.5), technique) as theirs,
     ):
         assert ours.masks == theirs.masks
+
+
+def test_the_first_weights_are_those_of_the_beginning_however_they_are_given():
+    model = small_model()
+    optimizer = sgd(model)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    with Pruner(model, optimizer, OneShot(0.5, at=3), "large-initial", initial=dict(model.named_parameters())) as given:
+        train(model, optimizer, given, 3)
+        masks = given.masks
+    initial = torch.cat([before["0.weight"].flatten(), before["2.weight"].flatten()]).abs()
+    kept = torch.cat([masks["0.weight"].flatten(), masks["2.weight"].flatten()])
+    assert initial[kept].min() >= initial[~kept].max()
+    with pytest.raises(ArgumentError, match=r"^the criterion 'large-initial' compares .* pass initial="):
+        Pruner(model, optimizer, OneShot(0.5, at=3), "large-initial")
+
+
+def test_a_criterion_that_observes_training_needs_no_other_data():
+    model = small_model()
+    optimizer = sgd(model)
+    with Pruner(model, optimizer, OneShot(0.5, at=3), "movement") as pruner:
+        train(model, optimizer, pruner, 3)
+        assert pruner.masks.removed == 50

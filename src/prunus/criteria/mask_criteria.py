@@ -105,8 +105,7 @@ def _initial(subject: Subject) -> dict[str, Tensor]:
     """Name → initial weight, where the weight is."""
     if subject.initial is None:
         raise ArgumentError(
-            "this criterion compares weights with what they were before training: give the subject "
-            "initial={parameter name: tensor}"
+            "this criterion compares weights with what they were before training: pass initial={parameter name: tensor}"
         )
     found = {}
     for name, weight in subject.weights().items():

@@ -10,11 +10,13 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from prunus.allocation.allocate import Allocation
+from prunus.allocation.budgets.table import BUDGETS
 from prunus.allocation.technique import Technique, TechniqueOptions
 from prunus.criteria.scoring import Criterion
 from prunus.criteria.subject import Subject
+from prunus.criteria.table import CRITERIA
 from prunus.errors import ArgumentError
-from prunus.lookup import own_code
+from prunus.lookup import Table, own_code
 from prunus.masks.holding import Holding, stepping_optimizer
 from prunus.masks.masks import Masks
 from prunus.schedules.base import Schedule, require_schedule
@@ -44,6 +46,7 @@ class Pruner(LoopPruner[Allocation]):
         criterion: a name, ``"package.module:name"``, or a function of a Subject.
         batches: (inputs, targets) pairs, for criteria that need data.
         loss: (outputs, targets) → mean loss, for criteria that need it.
+        initial: name → the parameter's value at initialisation, for criteria that need it; copied.
         seed: of the criterion's random generator.
         state: of a checkpoint whose weights are loaded already; nothing is pruned until the schedule is due next.
         replicas: False where the other processes of ``torch.distributed`` train models of their own.
@@ -51,7 +54,8 @@ class Pruner(LoopPruner[Allocation]):
             ``Technique``.
 
     Raises:
-        ArgumentError: a setting is wrong, or the batches can be read only once.
+        ArgumentError: a setting is wrong, something that the criterion or the budget needs is missing, or the batches
+            can be read only once.
         ScopeError: nothing is in scope.
         MaskError: the optimizer updates none of the parameters in scope, or the state's masks are of others.
     """
@@ -65,6 +69,7 @@ class Pruner(LoopPruner[Allocation]):
         *,
         batches: Iterable[tuple[Tensor, Tensor]] | None = None,
         loss: Callable[[Tensor, Tensor], Tensor] = cross_entropy,
+        initial: Mapping[str, Tensor] | None = None,
         seed: int = 0,
         state: Mapping[str, Any] | None = None,
         replicas: bool = True,
@@ -77,7 +82,9 @@ class Pruner(LoopPruner[Allocation]):
         require_schedule(schedule)
         chosen = Technique(criterion, **technique)
         generator = torch.Generator().manual_seed(seed)
-        subject = Subject(model, chosen.parameters(model), batches, loss, generator)
+        first = None if initial is None else {name: value.detach().clone() for name, value in initial.items()}
+        subject = Subject(model, chosen.parameters(model), batches, loss, generator, first)
+        _require_given(chosen, subject)
         self._begin(subject, optimizer, schedule, chosen, state, replicas)
 
     @classmethod
@@ -173,3 +180,27 @@ class Pruner(LoopPruner[Allocation]):
         self._holding.replace(allocation.masks)
         self._last = allocation
         return allocation
+
+
+def _require_given(technique: Technique, subject: Subject) -> None:
+    """Refuse a criterion or a budget that would find its data or the first weights missing at its first pruning.
+
+    A criterion that observes the training needs no other data.
+
+    Raises:
+        ArgumentError: they are missing.
+    """
+    if _needs(CRITERIA, technique.criterion, "initial") and subject.initial is None:
+        raise ArgumentError(
+            f"the criterion {technique.criterion!r} compares weights with what they were before training: pass "
+            "initial={parameter name: tensor}"
+        )
+    looks = _needs(CRITERIA, technique.criterion, "batches") and not hasattr(technique.resolve(), "observe")
+    if subject.batches is None and (looks or _needs(BUDGETS, technique.budget, "batches")):
+        who = f"criterion {technique.criterion!r}" if looks else f"budget {technique.budget!r}"
+        raise ArgumentError(f"the {who} needs data: pass batches=[(inputs, targets), …] or a DataLoader")
+
+
+def _needs(table: Table, name: object, what: str) -> bool:
+    """Whether the entry of that name, where it is one of the table's, says that it needs something."""
+    return isinstance(name, str) and name in table and what in table[name].needs
