@@ -52,6 +52,13 @@ def test_a_table_as_wide_as_the_screen_stays_in_one_part(capsys, monkeypatch):
     assert lines[0].split() == ["name", "first", "xy"]
 
 
+def test_percentages_are_numbers_whichever_space_they_have(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "40")
+    print_table(["name", "sparsity"], [["first", "7.8\N{NO-BREAK SPACE}%"], ["second", "34.9\N{NO-BREAK SPACE}%"]])
+    ends = [len(line.rstrip()) for line in capsys.readouterr().out.splitlines()]
+    assert len(set(ends)) == 1
+
+
 def test_columns_that_do_not_fit_go_below_with_the_first_one(capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "24")
     print_table(["name", "first", "second", "third"], [["magnitude", "97.4 ±0.3", "90.1 ±1.2", "10.0 ±9.9"]])

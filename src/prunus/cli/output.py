@@ -63,7 +63,9 @@ class _Column(NamedTuple):
 
     @property
     def is_numeric(self) -> bool:
-        return all(character in "0123456789.,±–−+- %KMGB" for cell in self.cells for character in cell)
+        return all(
+            character in "0123456789.,±–−+- \N{NO-BREAK SPACE}%KMGB" for cell in self.cells for character in cell
+        )
 
     @property
     def is_whole(self) -> bool:

@@ -93,7 +93,9 @@ def _print_ranking(evidence: Evidence) -> None:
 
     parts = terms_of(evidence.experiment).parts
     found = [level for level in levels(evidence) if level.looked_at]
-    for level in found:
+    for number, level in enumerate(found):
+        if number:
+            say("")
         say(f"Test accuracy in % at {sparsity_percent(level.sparsity)} sparsity, {_replicates(evidence)}")
         if evidence.dense:
             say(f"dense: {_accuracy(evidence.dense)}")

@@ -94,6 +94,7 @@ def _finish(history: History, recipe: Recipe, as_json: bool) -> None:
         print_json({"experiment": recipe.id, "verdict": verdict, "choice": choice, "model": model, "report": report})
         return
     print_outcome(gather(history, recipe.id))
+    say("")
     say(verdict)
     say("")
     say(f"model:  {model or 'none qualifies'}")

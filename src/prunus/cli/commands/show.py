@@ -56,6 +56,7 @@ def _show_experiment(history: History, name: str | None, as_json: bool) -> None:
         return
     say(f"{evidence.experiment.title or 'experiment'}: {short(evidence.experiment.id)}")
     print_outcome(evidence)
+    say("")
     say(verdict)
 
 
