@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from prunus.lookup import lazy_attributes
 
 if TYPE_CHECKING:
-    from prunus import criteria, schedules, tasks
+    from prunus import criteria, schedules, tasks, training, trees
     from prunus.allocation.pruning import prune
     from prunus.criteria.subject import Subject
     from prunus.errors import PrunusError
@@ -37,7 +37,7 @@ _ATTRIBUTES = {
     "run": "prunus.experiments.runner",
     "save": "prunus.packing.model",
 }
-_MODULES = ("criteria", "errors", "schedules", "tasks")
+_MODULES = ("criteria", "errors", "schedules", "tasks", "training", "trees")
 
 __all__ = [
     "History",
@@ -55,6 +55,8 @@ __all__ = [
     "save",
     "schedules",
     "tasks",
+    "training",
+    "trees",
 ]
 
 _attribute = lazy_attributes(__name__, _ATTRIBUTES)
