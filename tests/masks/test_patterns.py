@@ -140,6 +140,38 @@ def test_heads_span_separate_projections():
     assert found["out_proj.weight"][0].tolist() == [0, 0, 1, 1]
 
 
+class Projections(nn.Module):
+    """What says how many heads there are, with or without the output projection."""
+
+    def __init__(self, *names):
+        super().__init__()
+        self.num_attention_heads = 2
+        for name in names:
+            self.add_module(name, nn.Linear(4, 4))
+
+
+@pytest.mark.parametrize("heads", [0, 2])
+def test_the_output_projection_may_lie_beside_the_module_that_knows_the_heads(heads):
+    # As in BERT: attention.self.{query,key,value} and attention.output.dense.
+    attention = nn.ModuleDict(
+        {"self": Projections("query", "value"), "output": nn.ModuleDict({"dense": nn.Linear(4, 4)})}
+    )
+    model = nn.ModuleDict({"attention": attention, "other": Projections("query")})
+    names = ["attention.self.query.weight", "attention.self.value.weight", "attention.output.dense.weight"]
+    found = groups_in(Head(heads), model, names)
+    assert found[names[0]][:, 0].tolist() == found[names[1]][:, 0].tolist() == [0, 0, 1, 1]
+    assert found[names[2]][0].tolist() == [0, 0, 1, 1]
+    shapes = {name: model.get_parameter(name).shape for name in [*names, "other.query.weight"]}
+    assert [layout.sizes.tolist() for layout in Head(heads).layouts(shapes, model)] == [[24, 24], [8, 8]]
+
+
+def test_what_lies_beside_a_whole_attention_is_no_part_of_it():
+    # As in GPT-2: attn.{query,c_proj} and mlp.c_proj.
+    model = nn.ModuleDict({"attn": Projections("query", "c_proj"), "mlp": nn.ModuleDict({"c_proj": nn.Linear(4, 4)})})
+    with pytest.raises(ArgumentError, match=r"'mlp.c_proj.weight' lies in no module that has a number of heads"):
+        groups_in(Head(), model, ["attn.query.weight", "mlp.c_proj.weight"])
+
+
 def test_heads_are_asked_for_where_no_module_knows_them():
     model = nn.Sequential(nn.Linear(8, 8, bias=False))
     with pytest.raises(ArgumentError, match="number of heads"):

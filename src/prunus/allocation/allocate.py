@@ -217,9 +217,9 @@ def _number_kept(part: Sequence[_Ranked], sparsity: float) -> int:
     """How many groups stay of the layouts that share one budget."""
     total, left = sum(each.layout.weights for each in part), sum(map(_weights_left, part))
     if _even(part):
-        count, alive = (sum(getattr(each.scored, key) for each in part) for key in ("count", "alive"))
+        count = sum(each.scored.count for each in part)
         kept = count - round(sparsity * count)
-        goes_back = alive < kept and left < round((1 - sparsity) * total)
+        goes_back = sum(each.scored.alive for each in part) < kept and left < round((1 - sparsity) * total)
     else:
         kept = _nearest(part, sparsity)
         # Whole groups may have removed more than was asked for, by half of the last of them at most.

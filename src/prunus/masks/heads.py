@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import torch
+from torch import nn
 
 from prunus.errors import ArgumentError
 from prunus.masks.layouts import Layout, Part, Slices
@@ -28,24 +30,56 @@ def attention_layouts(shapes: Mapping[str, torch.Size], owners: Mapping[str, Own
     """
     found: dict[str, list[Part]] = {}
     for name, shape in shapes.items():
-        path, count = _attention(name, owners[name], heads)
-        found.setdefault(path, []).append(_part(name, shape, path, count, owners[name]))
+        place = _attention(name, owners[name], heads)
+        found.setdefault(place.path, []).append(_part(name, shape, place, owners[name]))
     return [Slices(tuple(parts)) for parts in found.values()]
 
 
-def _attention(name: str, owner: Owner, heads: int) -> tuple[str, int]:
-    """Path of the innermost module that says how many heads there are, and that number."""
+class _Place(NamedTuple):
+    """The attention module of a parameter.
+
+    Attributes:
+        path: of the module that says how many heads there are.
+        heads: how many.
+        layer: of the parameter's module, relative to that module, or to the one above both where it lies beside it.
+    """
+
+    path: str
+    heads: int
+    layer: str
+
+
+def _attention(name: str, owner: Owner, heads: int) -> _Place:
+    """The innermost module around the parameter that says how many heads there are.
+
+    BERT and its kin have the output projection beside that module, which has none itself, in one that holds both.
+    """
     for path, module in reversed(owner.ancestors.items()):
-        for key in _COUNTS:
-            count = getattr(module, key, None)
-            if isinstance(count, int) and count > 0:
-                return path, heads or count
+        layer = owner.path[len(path) + 1 :] if path else owner.path
+        if count := _count(module):
+            return _Place(path, heads or count, layer)
+        beside = [child for child, each in module.named_children() if _count(each) and not _has_output(each)]
+        if len(beside) == 1 and _OUTPUTS.search(layer):
+            count = _count(module.get_submodule(beside[0]))
+            return _Place(f"{path}.{beside[0]}" if path else beside[0], heads or count, layer)
     if heads:
-        return owner.path.rpartition(".")[0], heads
+        path, _, layer = owner.path.rpartition(".")
+        return _Place(path, heads, layer)
     raise ArgumentError(
         f"{name!r} lies in no module that has a number of heads ({', '.join(_COUNTS)}): exclude it, or include only "
         "the attention layers, or write the number, such as 'head:12'"
     )
+
+
+def _count(module: nn.Module) -> int:
+    """How many heads the module says it has; 0 where it says nothing."""
+    counts = (getattr(module, key, None) for key in _COUNTS)
+    return next((count for count in counts if isinstance(count, int) and count > 0), 0)
+
+
+def _has_output(module: nn.Module) -> bool:
+    """Whether an output projection lies in an attention module."""
+    return any(_OUTPUTS.search(path) for path, _ in module.named_modules())
 
 
 def _width(owner: Owner) -> int:
@@ -54,15 +88,13 @@ def _width(owner: Owner) -> int:
     return next((size for size in sizes if isinstance(size, int) and size > 0), 1)
 
 
-def _part(name: str, shape: torch.Size, path: str, heads: int, owner: Owner) -> Part:
-    local = name[len(path) + 1 :] if path else name
-    layer, _, attribute = local.rpartition(".")
-    rest, width = shape[1:], _width(owner)
-    if attribute == "weight" and _OUTPUTS.search(layer):
+def _part(name: str, shape: torch.Size, place: _Place, owner: Owner) -> Part:
+    heads, rest, width = place.heads, shape[1:], _width(owner)
+    if name.endswith(".weight") and _OUTPUTS.search(place.layer):
         _require(name, shape[1], heads, width)
         return Part(name, shape, (shape[0], heads, shape[1] // heads), (1, 0, 2))
     _require(name, shape[0], heads)
-    fused = _fused(layer, shape[0], owner)
+    fused = _fused(place.layer, shape[0], owner)
     _require(name, shape[0] // fused, heads, width)
     return Part(name, shape, (fused, heads, shape[0] // fused // heads, *rest), (1, 0, 2, *range(3, 3 + len(rest))))
 
