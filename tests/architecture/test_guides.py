@@ -70,6 +70,8 @@ NEEDED = {  # key → what else its example needs
     "begin": {"schedule": "cubic"},
     "end": {"schedule": "cubic"},
     "every": {"schedule": "cubic"},
+    "aggregate": {"pattern": "channel"},
+    "calibration_examples": {"criterion": "snip"},
     "penalty": {"strength": 1e-3},
     "strength": {"penalty": "l1"},
     "threshold": {"movement": "soft", "strength": 1e-3},

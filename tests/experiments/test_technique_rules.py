@@ -152,6 +152,13 @@ def test_sanity_checks_go_with_a_penalty():
         ({"epochs": 3, "rewire": "set"}, "epochs goes with fine-tuning after pruning"),
         ({"epochs": 3, "retrain": "rewind"}, "epochs goes with fine-tuning after pruning"),
         ({"learning_rate": 0.1, "when": "before"}, "learning_rate goes with fine-tuning after pruning"),
+        ({"aggregate": "sum"}, "aggregate goes with a pattern of groups"),
+        ({"aggregate": "sum", "pattern": "2:4"}, "aggregate goes with a pattern of groups"),
+        ({"scope": "layer", "budget": "erk"}, "scope goes with patterns other than N:M, and no budget"),
+        ({"scope": "layer", "pattern": "2:4"}, "scope goes with patterns other than N:M, and no budget"),
+        ({"rounds": 3, "pattern": "1:4"}, "rounds goes with patterns other than N:M"),
+        ({"protect": False, "pattern": "1:4"}, "protect goes with patterns other than N:M"),
+        ({"calibration_examples": 9}, "calibration_examples goes with a criterion or a budget that looks at data"),
         ({"fraction": 0.5, "each": {"schedule": ["levels", "one-shot"]}}, "fraction goes with schedule = 'iterative'"),
     ],
 )
@@ -164,4 +171,7 @@ def test_of_several_combinations_one_may_need_what_the_others_do_not():
     each = {"schedule": ["iterative", "levels", "cubic"]}
     assert len(recipe({"fraction": 0.5, "end": 0.6, "each": each}).techniques) == 3
     assert len(recipe({"epochs": 3, "sanity_checks": True}).techniques) == 4
+    assert len(recipe({"calibration_examples": 9, "each": {"criterion": ["magnitude", "snip"]}}).techniques) == 2
+    assert len(recipe({"calibration_examples": 9, "budget": "flops"}).techniques) == 1
+    assert len(recipe({"calibration_examples": 9, "criterion": "tinytask:first_layer_only"}).techniques) == 1
     assert len(recipe({"epochs": 3, "each": {"retrain": ["finetune", "rewind"]}}).techniques) == 2

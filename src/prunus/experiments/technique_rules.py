@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from prunus.allocation.budgets.table import BUDGETS
+from prunus.criteria.table import CRITERIA
 from prunus.masks.pattern_names import read_pattern
 
 if TYPE_CHECKING:
@@ -24,15 +25,6 @@ LEARNING = {
 _PENALTY = "a penalty"  # every other one: it has a strength, and a criterion says what goes
 _DRAWN = ("criterion", "settings", "pattern", "aggregate", "scope", "schedule", "rounds", "control", "begin", "penalty")
 _IN_GROUPS = ("group-lasso", "l0")
-_OVER_TIME = "schedule = 'linear' or 'cubic', or movement = 'hard'"
-_USED = {  # setting → what looks at it
-    "fraction": "schedule = 'iterative', or rewire",
-    "begin": _OVER_TIME,
-    "end": f"{_OVER_TIME}, or rewire",
-    "every": f"{_OVER_TIME}, or rewire",
-    "epochs": "fine-tuning after pruning",
-    "learning_rate": "fine-tuning after pruning",
-}
 
 
 def wrong_with(technique: TechniqueSettings) -> Wrong:
@@ -54,19 +46,46 @@ def wrong_with(technique: TechniqueSettings) -> Wrong:
 def ignored(technique: TechniqueSettings, combinations: Sequence[TechniqueSettings]) -> Wrong:
     """Settings that none of the techniques that it stands for looks at."""
     for key in technique.stated():
-        if key in _USED and not any(_uses(each, key) for each in combinations):
-            yield key, f"{key} goes with {_USED[key]}: nothing here looks at it, so leave it out"
+        if key in _USED:
+            goes_with, looks_at = _USED[key]
+            if not any(looks_at(each) for each in combinations):
+                yield key, f"{key} goes with {goes_with}: nothing here looks at it, so leave it out"
 
 
-def _uses(technique: TechniqueSettings, key: str) -> bool:
-    gradual = technique.schedule in GRADUAL and not technique.learning
-    if key in ("epochs", "learning_rate"):
-        return (technique.timing, technique.retrain) == ("after", "finetune")
-    if key == "fraction":
-        return technique.schedule == "iterative" or technique.rewire is not None
-    if key == "begin":
-        return gradual or technique.movement == "hard"
-    return gradual or technique.movement == "hard" or technique.rewire is not None
+def _is_gradual(technique: TechniqueSettings) -> bool:
+    return (technique.schedule in GRADUAL and not technique.learning) or technique.movement == "hard"
+
+
+def _fine_tunes(technique: TechniqueSettings) -> bool:
+    return (technique.timing, technique.retrain) == ("after", "finetune")
+
+
+def _chooses_freely(technique: TechniqueSettings) -> bool:
+    return read_pattern(technique.pattern).fixed_sparsity is None
+
+
+def _needs_data(technique: TechniqueSettings) -> bool:
+    named = [(CRITERIA, technique.criterion), (BUDGETS, technique.budget or "uniform")]
+    return any(":" in name or "batches" in table[name].needs for table, name in named)
+
+
+_OVER_TIME = "schedule = 'linear' or 'cubic', or movement = 'hard'"
+_USED: dict[str, tuple[str, Callable[[TechniqueSettings], bool]]] = {  # setting → what looks at it
+    "aggregate": ("a pattern of groups", lambda each: each.pattern != "weight" and _chooses_freely(each)),
+    "scope": ("patterns other than N:M, and no budget", lambda each: not each.budget and _chooses_freely(each)),
+    "rounds": ("patterns other than N:M", _chooses_freely),
+    "protect": ("patterns other than N:M", _chooses_freely),
+    "calibration_examples": ("a criterion or a budget that looks at data", _needs_data),
+    "fraction": (
+        "schedule = 'iterative', or rewire",
+        lambda each: each.schedule == "iterative" or each.rewire is not None,
+    ),
+    "begin": (_OVER_TIME, _is_gradual),
+    "end": (f"{_OVER_TIME}, or rewire", lambda each: _is_gradual(each) or each.rewire is not None),
+    "every": (f"{_OVER_TIME}, or rewire", lambda each: _is_gradual(each) or each.rewire is not None),
+    "epochs": ("fine-tuning after pruning", _fine_tunes),
+    "learning_rate": ("fine-tuning after pruning", _fine_tunes),
+}
 
 
 def _wrong_learning(technique: TechniqueSettings) -> Wrong:
