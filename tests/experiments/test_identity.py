@@ -153,7 +153,6 @@ def test_a_setting_written_out_at_its_default_changes_no_digest():
         (("technique", 0, "exclude"), ["fc1"]),
         (("technique", 0, "types"), ["Linear"]),
         (("technique", 0, "protect"), False),
-        (("technique", 0, "calibration_examples"), 999),
         (("technique",), [{}, {"criterion": "random"}]),
         (("choose", "by"), "loss"),
         (("choose", "sparsity_at_least"), 0.5),
@@ -161,6 +160,15 @@ def test_a_setting_written_out_at_its_default_changes_no_digest():
 )
 def test_any_other_change_changes_the_digest(path, value):
     assert Recipe.of(changed(WRITTEN_OUT, path, value)).id != Recipe.of(PLAIN).id
+
+
+def test_settings_that_only_some_techniques_look_at_change_the_digest_of_those():
+    for looking, key, value in (
+        ({"criterion": "snip"}, "calibration_examples", 9),
+        ({"pattern": "channel"}, "aggregate", "sum"),
+    ):
+        usual = changed(PLAIN, ("technique",), [looking])
+        assert Recipe.of(changed(usual, ("technique",), [{**looking, key: value}])).id != Recipe.of(usual).id
 
 
 def test_the_order_of_keys_changes_no_digest():
