@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -31,6 +32,9 @@ class Stretch:
 
     start: int = 0
     stop: int | None = None
+
+
+WHOLE = Stretch()
 
 
 @dataclass(frozen=True)
@@ -64,7 +68,7 @@ class Trainer:
         seed: int,
         *,
         masks: Masks | None = None,
-        stretch: Stretch = Stretch(),
+        stretch: Stretch = WHOLE,
         optimizer: torch.optim.Optimizer | None = None,
         watch: Watch | None = None,
     ) -> list[float]:
@@ -87,42 +91,76 @@ class Trainer:
         Raises:
             TrainingError: the loss or a weight is no longer finite.
         """
+        optimizer = optimizer or self.make_optimizer(model)
+        devices = sorted({p.device.index for p in model.parameters() if p.is_cuda})
+        losses: list[float] = []
+        with torch.random.fork_rng(devices), masks.held(model, optimizer) if masks else nullcontext():
+            model.train()
+            for epoch, steps in self.epochs(stretch):
+                torch.manual_seed(epoch_seed(seed, epoch))  # a run in two stretches draws what one run draws
+                batches = self.batches.epoch(epoch, seed, steps.start % len(self.batches))
+                losses.append(self._epoch(model, optimizer, batches, steps, watch))
+                self.require_finite_loss(losses[-1], steps.stop)
+        self.require_finite_weights(model)
+        return losses
+
+    def epochs(self, stretch: Stretch) -> list[tuple[int, range]]:
+        """Each epoch of which the stretch trains a part, and the steps of that part.
+
+        Raises:
+            ArgumentError: the stretch is no part of the plan.
+        """
         stop = self.total_steps if stretch.stop is None else stretch.stop
         if not 0 <= stretch.start <= stop <= self.total_steps:
             raise ArgumentError(f"cannot train from step {stretch.start} to {stop} of {self.total_steps}")
-        optimizer = optimizer or self.make_optimizer(model)
-        devices = sorted({p.device.index for p in model.parameters() if p.is_cuda})
-        losses = []
-        with torch.random.fork_rng(devices), masks.held(model, optimizer) if masks else nullcontext():
-            model.train()
-            step = stretch.start
-            while step < stop:
-                epoch, first = divmod(step, len(self.batches))
-                torch.manual_seed(epoch_seed(seed, epoch))  # a run in two stretches draws what one run draws
-                end = min(stop, (epoch + 1) * len(self.batches))
-                losses.append(self._epoch(model, optimizer, self.batches.epoch(epoch, seed, first), (step, end), watch))
-                step = end
+        each = len(self.batches)
+        return [
+            (epoch, range(max(stretch.start, epoch * each), min(stop, (epoch + 1) * each)))
+            for epoch in range(stretch.start // each, -(-stop // each))
+        ]
+
+    def set_rate(self, optimizer: torch.optim.Optimizer, step: int) -> None:
+        """Give the optimizer the learning rate of that step of the plan."""
+        rate = self.plan.rate(step, self.total_steps)
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+
+    def require_finite_loss(self, mean: float, step: int) -> None:
+        """Refuse a mean loss before that step that is not finite.
+
+        Raises:
+            TrainingError: it is not.
+        """
+        if not math.isfinite(mean):
+            raise TrainingError(
+                f"the training loss became {mean} before step {step}: lower learning_rate (now "
+                f"{self.plan.learning_rate:g}), set clip_norm, or look for broken inputs"
+            )
+
+    def require_finite_weights(self, model: nn.Module) -> None:
+        """Refuse weights that are not finite.
+
+        Raises:
+            TrainingError: some are not.
+        """
         broken = [name for name, parameter in model.named_parameters() if not bool(parameter.isfinite().all())]
         if broken:
             raise TrainingError(
                 f"training left {', '.join(broken)} with values that are not finite: lower learning_rate (now "
                 f"{self.plan.learning_rate:g}) or set clip_norm"
             )
-        return losses
 
     def _epoch(
         self,
         model: nn.Module,
         optimizer: torch.optim.Optimizer,
         batches: Iterator[Batch],
-        steps: tuple[int, int],
+        steps: range,
         watch: Watch | None,
     ) -> float:
         sum_of_losses = torch.zeros((), dtype=torch.float64)
-        for step, (inputs, targets) in zip(range(*steps), batches, strict=False):
-            rate = self.plan.rate(step, self.total_steps)
-            for group in optimizer.param_groups:
-                group["lr"] = rate
+        for step, (inputs, targets) in zip(steps, batches, strict=False):
+            self.set_rate(optimizer, step)
             optimizer.zero_grad()
             outputs = model(inputs)
             loss = self.distillation(outputs, targets, inputs) if self.distillation else self.loss(outputs, targets)
@@ -133,10 +171,4 @@ class Trainer:
             sum_of_losses += loss.detach().cpu()
             if watch is not None:
                 watch(step + 1, optimizer)
-        mean = float(sum_of_losses) / (steps[1] - steps[0])
-        if not torch.isfinite(sum_of_losses):
-            raise TrainingError(
-                f"the training loss became {mean} before step {steps[1]}: lower learning_rate (now "
-                f"{self.plan.learning_rate:g}), set clip_norm, or look for broken inputs"
-            )
-        return mean
+        return float(sum_of_losses) / len(steps)

@@ -1,0 +1,1 @@
+"""Training several models at once."""

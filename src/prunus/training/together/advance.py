@@ -1,0 +1,69 @@
+"""Doing several trainings at once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from torch import nn
+
+from prunus.training.together.fit import Fit, Outcome
+from prunus.training.together.stack import parameter_modules, structure
+from prunus.training.together.stacked import fit_stacked
+
+# Of one model's parameters, above which a processor's caches make a stack slower than its models one by one.
+LARGEST_BYTES = 160_000
+STACK_BYTES = 2_500_000  # of all parameters of a stack, beyond which nothing is gained
+MOST = 64
+
+
+def fit_together(fits: Sequence[Fit]) -> list[Outcome]:
+    """Do several trainings; each ends with exactly the weights with which it ends alone.
+
+    Those of one structure, plan and number of batches are trained as one model where that takes less time.
+
+    Args:
+        fits: of different models.
+
+    Returns:
+        for each, the mean loss of every epoch, or the error by which it ended.
+    """
+    found: dict[int, Outcome] = {}
+    for numbers in _groups(fits):
+        size = stack_size(fits[numbers[0]].model)
+        for start in range(0, len(numbers), size):
+            share = numbers[start : start + size]
+            found |= zip(share, _advance([fits[number] for number in share]), strict=True)
+    return [found[number] for number in range(len(fits))]
+
+
+def stack_size(model: nn.Module) -> int:
+    """How many models like this one are trained as one; 1 where one by one is as quick."""
+    parameters = [*model.parameters()]
+    size = sum(each.numel() * each.element_size() for each in parameters)
+    if not size or any(each.device.type != "cpu" for each in parameters):
+        return 1
+    linear = all(type(module) is nn.Linear for module in parameter_modules(model))
+    return max(1, min(MOST, STACK_BYTES // size)) if linear and size <= LARGEST_BYTES else 1
+
+
+def _groups(fits: Sequence[Fit]) -> list[list[int]]:
+    """Positions of those that can be one model."""
+    groups: dict[Any, list[int]] = {}
+    for number, fit in enumerate(fits):
+        trainer = fit.trainer
+        kind = (structure(fit.model), trainer.plan, trainer.loss, len(trainer.batches), fit.stretch)
+        groups.setdefault(kind if trainer.distillation is None else number, []).append(number)
+    return [*groups.values()]
+
+
+def _advance(fits: Sequence[Fit]) -> list[Outcome]:
+    outcomes = fit_stacked(fits) if len(fits) > 1 else None
+    return outcomes or [_alone(fit) for fit in fits]
+
+
+def _alone(fit: Fit) -> Outcome:
+    try:
+        return fit.alone()
+    except Exception as error:  # of a user's own code too: whoever asked is told of it
+        return error
