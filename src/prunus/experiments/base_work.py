@@ -44,6 +44,11 @@ class BaseWork(ABC):
         """States that the run has when it is complete."""
 
     @property
+    def beside(self) -> str | None:
+        """What runs have in common that may be done side by side, as one model; None where it is done alone."""
+        return None
+
+    @property
     def dense(self) -> Self:
         """The work that makes what this replicate starts from."""
         return type(self)(self.task, self.training, Seeds(self.seeds.init, self.seeds.order))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Generator
 from dataclasses import dataclass, replace
 
 import torch
@@ -26,6 +27,7 @@ from prunus.masks.scope import canonical_parameters
 from prunus.schedules.rounds import rounds_to
 from prunus.training.batch_norm import recalibrate_batch_norm
 from prunus.training.distillation import Distillation
+from prunus.training.together.fit import Fit
 from prunus.training.trainer import Stretch, Trainer
 
 
@@ -52,6 +54,10 @@ class Made:
     training_loss: tuple[float, ...] = ()
 
 
+Making = Generator[Fit, list[float], Made]  # asks for trainings, and is sent the losses of each
+Retraining = Generator[Fit, list[float], list[float]]
+
+
 def state_id(run_id: str, position: int) -> str:
     """Digest of the run and the position: the same work has the same id."""
     return digest([run_id, position])
@@ -72,8 +78,8 @@ class Maker(ABC):
     history: History
 
     @abstractmethod
-    def make(self, position: int) -> Made:
-        """The state at that position of the run.
+    def make(self, position: int) -> Making:
+        """The state at that position of the run; each training that it takes is asked for.
 
         Raises:
             PrunusError: it cannot be made.
@@ -102,12 +108,12 @@ class Maker(ABC):
 class DenseMaker(Maker):
     """The dense network: initialised, then trained."""
 
-    def make(self, position: int) -> Made:
+    def make(self, position: int) -> Making:
         """Position 0 is the initialisation, 1 the trained network."""
         if position == 0:
             return Made(self.shop.build(self.work.init_seed()), "initial", None)
         model, _ = self.restored(self.initial_state)
-        losses = self.shop.trainer().fit(model, self.work.order_seed())
+        losses = yield Fit(self.shop.trainer(), model, self.work.order_seed())
         return Made(model, "trained", self.initial_state, training_loss=tuple(losses))
 
 
@@ -120,13 +126,15 @@ class TechniqueMaker(Maker):
 
     settings: TechniqueSettings
 
-    def make(self, position: int) -> Made:
+    def make(self, position: int) -> Making:
         """The state at that position."""
         before = int(self.settings.begins_with_training)
         if position < before:
-            return self._penalized() if self.settings.trains_penalized else self._checkpoint()
+            return (yield from self._penalized() if self.settings.trains_penalized else self._checkpoint())
         step = self.work.steps[position - before]
-        return self._prune_during(step) if self.settings.timing == "during" else self._prune(step, position)
+        if self.settings.timing == "during":
+            return self._prune_during(step)
+        return (yield from self._prune(step, position))
 
     @property
     def technique(self) -> Technique:
@@ -165,21 +173,21 @@ class TechniqueMaker(Maker):
             raise ArgumentError(f"rewind_step must be below the {total} steps that the training takes, got {step}")
         return step
 
-    def _checkpoint(self) -> Made:
+    def _checkpoint(self) -> Making:
         """The dense network after ``rewind_step`` steps; training again from the start gives the same weights."""
         model, _ = self.restored(self.initial_state)
         stretch = Stretch(0, self._rewind_step)
-        losses = self.shop.trainer().fit(model, self.work.order_seed(), stretch=stretch)
+        losses = yield Fit(self.shop.trainer(), model, self.work.order_seed(), stretch=stretch)
         return Made(model, "trained", self.initial_state, training_loss=tuple(losses))
 
-    def _penalized(self) -> Made:
+    def _penalized(self) -> Making:
         """The network trained with the penalty, from the weights and in the order in which the dense one is."""
         model, _ = self.restored(self.initial_state)
         trainer = penalized(self.shop.trainer(), self.settings, model)
-        losses = trainer.fit(model, self.work.order_seed())
+        losses = yield Fit(trainer, model, self.work.order_seed())
         return Made(model, "trained", self.initial_state, training_loss=tuple(losses))
 
-    def _prune(self, step: Step, position: int) -> Made:
+    def _prune(self, step: Step, position: int) -> Making:
         """Prune a recorded state and train what stays."""
         parent = {
             "dense": self.trained_state,
@@ -191,7 +199,7 @@ class TechniqueMaker(Maker):
         allocation.apply(model)
         reinitialised = self.settings.retrain == "reinit"
         how = self.settings.retrain if self.settings.timing == "after" or reinitialised else "train"
-        losses = self._retrain(how, model, allocation.masks, position)
+        losses = yield from self._retrain(how, model, allocation.masks, position)
         self._recalibrate(model)
         pruning = self._pruning(step, allocation)
         return Made(model, "pruned", parent, allocation.masks, pruning, how, tuple(losses))
@@ -209,20 +217,20 @@ class TechniqueMaker(Maker):
                 current.apply(model)
             return self.technique.allocate(subject, target, current)
 
-    def _retrain(self, how: str, model: nn.Module, masks: Masks, position: int) -> list[float]:
+    def _retrain(self, how: str, model: nn.Module, masks: Masks, position: int) -> Retraining:
         """Train the kept weights again, in place, from where the technique says."""
         work, shop = self.work, self.shop
         if how == "none":
             return []
         if how == "finetune":
-            return self._taught(shop.finetuner(self.settings)).fit(model, work.finetuning_seed(position), masks=masks)
+            trainer = self._taught(shop.finetuner(self.settings))
+            return (yield Fit(trainer, model, work.finetuning_seed(position), masks))
         if how == "rewind":
             model.load_state_dict(self.rewound_state())
         if how == "reinit":
             model.load_state_dict(shop.build(work.pruning_seed("reinit", position)).state_dict())
         masks.apply(model)
-        trainer = self._taught(shop.trainer())
-        return trainer.fit(model, work.order_seed(), masks=masks, stretch=Stretch(self._rewind_step))
+        return (yield Fit(self._taught(shop.trainer()), model, work.order_seed(), masks, Stretch(self._rewind_step)))
 
     def _taught(self, trainer: Trainer) -> Trainer:
         """The trainer with the trained dense network as a teacher, where the technique asks for it."""

@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from prunus.experiments.making import DenseMaker, Maker, TechniqueMaker
-from prunus.experiments.performer import Finished, Performer
+from prunus.experiments.performer import Finished, Finishing, Performer
 from prunus.experiments.work import Work
 from prunus.experiments.workshop import Workshop
 from prunus.history.store import History
 from prunus.masks.storage import masks_to_bytes
 from prunus.packing.format import pack
+from prunus.training.together.advance import stack_size
 
 
 @dataclass(frozen=True)
@@ -41,11 +42,18 @@ class NetworkPerformer(Performer):
         """Nothing: every kind is done with torch's threads and numpy."""
         return {}
 
-    def make(self, position: int) -> Finished:
+    @property
+    def at_once(self) -> int:
+        """As many as their networks are trained as one."""
+        shop = self.maker.shop
+        with shop.own_code():
+            return stack_size(shop.build(self.maker.work.init_seed()))
+
+    def make(self, position: int) -> Finishing:
         """Train, prune, measure and pack."""
         shop = self.maker.shop
         with shop.own_code():
-            made = self.maker.make(position)
+            made = yield from self.maker.make(position)
             (validation, test), cost = shop.outcomes(made.model), shop.cost(made.model, made.masks)
         return Finished(
             kind=made.kind,

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Generator
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from prunus.history.records import Pruning
 from prunus.history.store import History
 from prunus.outcomes import Cost, SplitOutcome
+
+if TYPE_CHECKING:
+    from prunus.training.together.fit import Fit
 
 
 @dataclass(frozen=True)
@@ -39,6 +43,9 @@ class Finished:
     training_loss: tuple[float, ...] = ()
 
 
+Finishing = Generator["Fit", list[float], Finished]  # asks for trainings, and is sent the losses of each
+
+
 class Performer(ABC):
     """Makes the states of one run from those that are recorded; of each kind of work there is one."""
 
@@ -61,9 +68,14 @@ class Performer(ABC):
     def versions(self) -> dict[str, str]:
         """Versions of what it uses beside what every kind uses."""
 
+    @property
+    def at_once(self) -> int:
+        """How many runs like this one are done side by side; 1 where one by one is as quick."""
+        return 1
+
     @abstractmethod
-    def make(self, position: int) -> Finished:
-        """The state at that position of the run.
+    def make(self, position: int) -> Finishing:
+        """The state at that position of the run; each training that it takes is asked for, and not done.
 
         Raises:
             PrunusError: it cannot be made.

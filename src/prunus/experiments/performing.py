@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from datetime import UTC, datetime
 
 import torch
 
-from prunus.errors import DataError, UnknownNameError
+from prunus.errors import DataError, HistoryError, PrunusError, UnknownNameError
 from prunus.experiments.base_work import BaseWork
 from prunus.experiments.environment import environment
 from prunus.experiments.kinds import PERFORMERS
 from prunus.experiments.performer import Finished, Performer
 from prunus.history.records import RunRecord, StateRecord
 from prunus.history.store import History
+from prunus.training.together.advance import fit_together
+from prunus.training.together.fit import Fit, Outcome
+
+Failure = tuple[BaseWork, PrunusError]
 
 
 def perform(work: BaseWork, history: History) -> None:
@@ -27,17 +31,114 @@ def perform(work: BaseWork, history: History) -> None:
     Raises:
         PrunusError: the work cannot be done; what was recorded before stays.
     """
-    with history.lock(work.id), one_thread():
-        if history.complete(work.id):
-            return
-        check_data([work.dense, work], history)
-        performer = _performer(work, history)
-        history.begin(_run_record(work, performer))
-        recorded = {state.position for state in history.states(work.id)}
-        for position in sorted({*range(work.states_planned)} - recorded):
+    for _, error in perform_together([work], history):
+        raise error
+
+
+def perform_some(works: Sequence[BaseWork], history: History) -> tuple[int, list[Failure]]:
+    """Do as many of the runs side by side as is quicker than one by one, from the first on.
+
+    Returns:
+        how many have been done, and which of them could not be, each with its error.
+
+    Raises:
+        HistoryError: nothing can be recorded.
+    """
+    count = 1
+    if len(works) > 1:
+        with contextlib.suppress(PrunusError):  # what is wrong with it is told when it is done
+            count = min(len(works), _performer(works[0], history).at_once)
+    return count, perform_together(works[:count], history)
+
+
+def perform_together(works: Sequence[BaseWork], history: History) -> list[Failure]:
+    """Do several runs side by side, and what they train at the same time as one model where that is quicker.
+
+    Each ends as it ends by itself, and one that cannot be done leaves the others alone.
+
+    Returns:
+        the runs that could not be done, each with its error.
+
+    Raises:
+        HistoryError: nothing can be recorded.
+    """
+    failures: list[Failure] = []
+    with one_thread(), contextlib.ExitStack() as at_end:
+        runs = [_Run(work, history) for work in sorted(works, key=lambda work: work.id)]  # so that two processes that
+        for run in runs:  # share work do not wait for one another
+            at_end.callback(run.states.close)
+        answers: dict[_Run, Outcome] = {run: [] for run in runs}
+        while answers:
+            asked = {}
+            for run, answer in answers.items():
+                try:
+                    asked[run] = run.go_on(answer)
+                except StopIteration:
+                    pass
+                except HistoryError:
+                    raise  # nothing else could be recorded either
+                except PrunusError as error:
+                    failures.append((run.work, error))
             started = time.perf_counter()
-            finished = performer.make(position)
-            history.add(_state_record(work, position, finished, history, started))
+            answers = dict(zip(asked, fit_together([*asked.values()]), strict=True))
+            for run in asked:
+                run.charge((time.perf_counter() - started) / len(asked))
+    return failures
+
+
+class _Run:
+    """A run that is being done, with a clock that stands still while others are at work.
+
+    Args:
+        work: the run.
+        history: where its states are recorded.
+    """
+
+    def __init__(self, work: BaseWork, history: History) -> None:
+        self.work, self._history = work, history
+        self.states = self._record_states()
+        self._begun = False
+        self._seconds = self._since = 0.0
+
+    def go_on(self, answer: Outcome) -> Fit:
+        """Work until the next training has to be done.
+
+        Args:
+            answer: what came of the last one.
+
+        Raises:
+            StopIteration: the run is complete.
+            PrunusError: it cannot be done.
+        """
+        self._since = time.perf_counter()
+        try:
+            if isinstance(answer, Exception):
+                return self.states.throw(answer)
+            if not self._begun:
+                self._begun = True
+                return next(self.states)
+            return self.states.send(answer)
+        finally:
+            self.charge(time.perf_counter() - self._since)
+
+    def charge(self, seconds: float) -> None:
+        """Count time that was worked for this run."""
+        self._seconds += seconds
+
+    def _record_states(self) -> Generator[Fit, list[float], None]:
+        work, history = self.work, self._history
+        with history.lock(work.id):
+            if history.complete(work.id):
+                return
+            check_data([work.dense, work], history)
+            performer = _performer(work, history)
+            history.begin(_run_record(work, performer))
+            recorded = {state.position for state in history.states(work.id)}
+            for position in sorted({*range(work.states_planned)} - recorded):
+                self._seconds, self._since = 0.0, time.perf_counter()
+                finished = yield from performer.make(position)
+                seconds = self._seconds + time.perf_counter() - self._since
+                history.add(_state_record(work, position, finished, history, seconds))
 
 
 @contextlib.contextmanager
@@ -125,7 +226,7 @@ def _run_record(work: BaseWork, performer: Performer) -> RunRecord:
     )
 
 
-def _state_record(work: BaseWork, position: int, finished: Finished, history: History, started: float) -> StateRecord:
+def _state_record(work: BaseWork, position: int, finished: Finished, history: History, seconds: float) -> StateRecord:
     """The state as the history knows it, its files stored."""
     return StateRecord(
         id=work.state_id(position),
@@ -142,5 +243,5 @@ def _state_record(work: BaseWork, position: int, finished: Finished, history: Hi
         masks=history.blobs.put(finished.masks) if finished.masks else None,
         training_loss=finished.training_loss,
         created=now(),
-        seconds=time.perf_counter() - started,
+        seconds=seconds,
     )

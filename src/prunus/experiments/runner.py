@@ -5,16 +5,17 @@ from __future__ import annotations
 import os
 import threading
 import time
+import traceback
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import BrokenExecutor, Future
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, wait
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from prunus.errors import ArgumentError, HistoryError, PrunusError, TrainingError
+from prunus.errors import ArgumentError, PrunusError, TrainingError
 from prunus.experiments.base_work import BaseWork
 from prunus.experiments.environment import available_cores
-from prunus.experiments.performing import check_data, now, perform
+from prunus.experiments.performing import Failure, check_data, now, perform_some
 from prunus.experiments.recipe import Recipe
 from prunus.experiments.workshop import forget_tasks
 from prunus.history.records import ExperimentRecord
@@ -37,7 +38,6 @@ class Progress:
 
 
 Watcher = Callable[[Progress], None]
-Failure = tuple[BaseWork, PrunusError]
 
 
 def run(
@@ -105,48 +105,61 @@ def _here(works: list[BaseWork], history: History, progress: _Counter) -> list[F
     failures: list[Failure] = []
     waiting = list(works)
     while ready := list(_ready(waiting, [], [work for work, _ in failures])):
-        work = ready[0]
-        waiting.remove(work)
-        try:
-            perform(work, history)
-        except HistoryError:
-            raise  # nothing else could be recorded either
-        except PrunusError as error:
-            failures.append((work, error))
+        group = _group(ready, 1)
+        done, failed = perform_some(group, history)
+        for work in group[:done]:
+            waiting.remove(work)
+        failures += failed
         progress.tell()
     return failures
 
 
 def _in_processes(works: list[BaseWork], history: History, jobs: int, progress: _Counter) -> list[Failure]:
-    """Each run in a process of its own; a technique starts when the dense network of its seed is trained."""
+    """Runs in processes of their own; a technique starts when the dense network of its seed is trained."""
     from loky import ProcessPoolExecutor
 
     executor = ProcessPoolExecutor(jobs, initializer=_die_with_parent, initargs=(os.getpid(),))
-    running: dict[Future[None], BaseWork] = {}
+    running: dict[Future[tuple[int, list[tuple[Failure, str]]]], list[BaseWork]] = {}
     failures: list[Failure] = []
     waiting = list(works)
     try:
         while waiting or running:
-            for work in _ready(waiting, [*running.values()], [each for each, _ in failures]):
-                waiting.remove(work)
-                running[executor.submit(_perform_alone, work, history.folder)] = work
+            at_work = [work for group in running.values() for work in group]
+            while (free := jobs - len(running)) and (
+                ready := list(_ready(waiting, at_work, [each for each, _ in failures]))
+            ):
+                group = _group(ready, free)
+                for work in group:
+                    waiting.remove(work)
+                running[executor.submit(_perform_apart, group, history.folder)] = group
+                at_work += group
             for future in [each for each in running if each.done()]:
-                work = running.pop(future)
+                group = running.pop(future)
                 error = future.exception()
-                if isinstance(error, PrunusError) and not isinstance(error, HistoryError):
-                    failures.append((work, error))
-                elif isinstance(error, BrokenExecutor):
+                if isinstance(error, BrokenExecutor):
                     raise TrainingError(
                         "a process died at work, perhaps for want of memory: use fewer at once (jobs); "
                         "what is recorded stays"
                     ) from error
-                elif error is not None:
-                    raise error
+                done, failed = future.result()
+                for (work, failure), told in failed:
+                    failure.__cause__ = _Traceback(told)
+                    failures.append((work, failure))
+                waiting = group[done:] + waiting
             progress.tell()
-            time.sleep(POLL_SECONDS)
+            wait(running, POLL_SECONDS, FIRST_COMPLETED)
     finally:
         executor.shutdown(wait=False, kill_workers=True)
     return failures
+
+
+def _group(ready: list[BaseWork], processes: int) -> list[BaseWork]:
+    """The first, and of those that may be done beside it so many that each process gets as many."""
+    first = ready[0]
+    if first.beside is None:
+        return [first]
+    beside = [work for work in ready if work.beside == first.beside]
+    return beside[: -(-len(beside) // processes)]
 
 
 def _ready(waiting: list[BaseWork], running: list[BaseWork], failed: list[BaseWork]) -> Iterator[BaseWork]:
@@ -171,8 +184,16 @@ def _die_with_parent(parent: int) -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
-def _perform_alone(work: BaseWork, folder: Path) -> None:
-    perform(work, History(folder, create=False))
+class _Traceback(Exception):
+    """The traceback of an error in another process, which is its cause here: tracebacks cannot be sent."""
+
+    def __str__(self) -> str:
+        return f"\n{self.args[0]}"
+
+
+def _perform_apart(works: list[BaseWork], folder: Path) -> tuple[int, list[tuple[Failure, str]]]:
+    done, failures = perform_some(works, History(folder, create=False))
+    return done, [(failure, "".join(traceback.format_exception(failure[1]))) for failure in failures]
 
 
 def _recipe(recipe: Recipe | Path | str | Mapping[str, Any]) -> Recipe:

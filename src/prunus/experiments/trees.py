@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from importlib.metadata import version
 
-from prunus.experiments.performer import Finished, Performer
+from prunus.experiments.performer import Finished, Finishing, Performer
 from prunus.experiments.tree_making import Grove
 from prunus.experiments.tree_work import TreeWork
 from prunus.history.store import History
@@ -40,8 +40,9 @@ class TreePerformer(Performer):
         """Of what grows the trees."""
         return {"scikit-learn": version("scikit-learn")}
 
-    def make(self, position: int) -> Finished:
+    def make(self, position: int) -> Finishing:
         """Grow or prune, measure and pack."""
+        yield from ()  # no network is trained
         made, data = self.grove.make(position, self.history), self.grove.data
         parent = made.parent.record if made.parent else None
         return Finished(

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 from prunus.experiments.base_work import BaseWork
-from prunus.experiments.identity import derive_seed
+from prunus.experiments.identity import derive_seed, digest
 from prunus.experiments.technique_settings import TechniqueSettings
 from prunus.schedules.rounds import rounds_to
 from prunus.training.plan import Plan
@@ -56,6 +56,14 @@ class Work(BaseWork):
         if self.technique is None:
             return 2
         return len(self.steps) + self.technique.begins_with_training
+
+    @property
+    def beside(self) -> str | None:
+        """Task and plan, unless something looks at the training meanwhile."""
+        technique = self.technique
+        if technique and (technique.timing == "during" or technique.distill or technique.penalty):
+            return None
+        return digest([self.task, self.stated_training])
 
     @property
     def steps(self) -> list[Step]:
