@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from prunus.experiments.making import DenseMaker, Maker, TechniqueMaker
+from prunus.experiments.maker import DenseMaker, Maker
+from prunus.experiments.making import TechniqueMaker
 from prunus.experiments.performer import Finished, Finishing, Performer
 from prunus.experiments.work import Work
 from prunus.experiments.workshop import Workshop
