@@ -18,11 +18,11 @@ OF_TEXT = ["head", "module:blocks.*.attention", "channel", "1:4"]
 
 @pytest.fixture
 def masks(on_digits):
-    """Run a technique once; name of each that it stands for → its masks."""
+    """Run techniques once; name of each that they stand for → its masks."""
 
-    def run(task, sparsity, technique):
+    def run(task, sparsity, *techniques):
         plan = {"training": {"epochs": 1, "batch_size": 100}, "task": task, "sparsities": [sparsity]}
-        found = on_digits({**ONCE, **technique}, **plan)
+        found = on_digits(*({**ONCE, **technique} for technique in techniques), **plan)
         del found["dense"]
         return {name: masks_from_bytes(made.history.blobs.get(made.record.masks)) for name, [made] in found.items()}
 
@@ -61,9 +61,11 @@ def test_patterns_of_a_transformer_run(masks):
 
 
 def test_every_budget_shares_out_what_is_asked_for(masks):
-    shared = [name for name, entry in BUDGETS.items() if entry.target.startswith("prunus.") and name != "owl"]
-    found = masks(IMAGES, 0.6, {"each": {"budget": shared}, "calibration_examples": 100})
-    assert len(found) == len(shared) == len({each.digest() for each in found.values()})
+    shared = [name for name, entry in BUDGETS.items() if entry.target.startswith("prunus.")]
+    rates = {"budget": "rates", "budget_settings": {"layers": {"fc3": 0.1}}}
+    each = {"budget": [name for name in shared if name not in ("owl", "rates")]}
+    found = masks(IMAGES, 0.6, {"each": each, "calibration_examples": 100}, rates)
+    assert len(found) == len(shared) - 1 == len({each.digest() for each in found.values()})
     for name, each in found.items():
         assert "flops" in name or each.removed == round(0.6 * each.total), name
     [owl] = masks("pixeltask:task", 0.6, {"criterion": "wanda", "budget": "owl"}).values()

@@ -16,6 +16,11 @@ BUDGETS = Table(
             "Layers with more inputs and outputs are sparser (Erdős–Rényi kernel).",
             source="Evci et al. 2020, section 3 (arXiv:1911.11134)",
         ),
+        "rates": Entry(
+            "prunus.allocation.budgets.rates:Rates",
+            "Every layer loses a fraction of its own in each round, such as the output layer a smaller one.",
+            source="Frankle & Carbin 2019 (arXiv:1803.03635)",
+        ),
         "lamp": Entry(
             "prunus.allocation.budgets.lamp:lamp",
             "The layers' shares when magnitudes are ranked relative to what is left of their layer.",
