@@ -49,6 +49,23 @@ class SplitOutcome:
 
 
 @dataclass(frozen=True)
+class CurvePoint:
+    """How a model fared at one moment of its training.
+
+    Attributes:
+        step: steps of the plan that were done; those before a rewinding step count.
+        validation_loss, validation_accuracy: on the split for choosing.
+        test_loss, test_accuracy: on the split for reporting.
+    """
+
+    step: int
+    validation_loss: float
+    validation_accuracy: float
+    test_loss: float
+    test_accuracy: float
+
+
+@dataclass(frozen=True)
 class Cost:
     """What a model costs.
 

@@ -66,8 +66,8 @@ def behind(line, *new):
         ('data = "digits"', "modle = 1", "my.toml:7: task.modle: there is no such key: allowed are augment, data, "
          "model, target; did you mean 'model'?"),
         ("epochs = 2", "lerning_rate = 1", "my.toml:11: training.lerning_rate: there is no such key: allowed are "
-         "batch_size, clip_norm, decay, epochs, factor, learning_rate, milestones, momentum, nesterov, optimizer, "
-         "warmup_steps, weight_decay; did you mean 'learning_rate'?"),
+         "batch_size, clip_norm, decay, epochs, evaluate_every, factor, learning_rate, milestones, momentum, nesterov, "
+         "optimizer, warmup_steps, weight_decay; did you mean 'learning_rate'?"),
         ('name = "second"', "fractoin = 1", "my.toml:18: technique.1.fractoin: there is no such key: allowed are "
          "aggregate, begin, budget, budget_settings, calibration_examples, control, criterion, distill, drop_rate, "
          "each, end, epochs, every, exclude, fraction, include, learning_rate, mask_learning_rate, movement, name, "

@@ -53,6 +53,7 @@ class NetworkPerformer(Performer):
     def make(self, position: int) -> Finishing:
         """Train, prune, measure and pack."""
         shop = self.maker.shop
+        shop.curve.clear()
         with shop.own_code():
             made = yield from self.maker.make(position)
             (validation, test), cost = shop.outcomes(made.model), shop.cost(made.model, made.masks)
@@ -67,4 +68,5 @@ class NetworkPerformer(Performer):
             pruning=made.pruning,
             retraining=made.retraining,
             training_loss=made.training_loss,
+            curve=tuple(shop.curve),
         )

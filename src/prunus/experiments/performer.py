@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from prunus.history.records import Pruning
 from prunus.history.store import History
-from prunus.outcomes import Cost, SplitOutcome
+from prunus.outcomes import Cost, CurvePoint, SplitOutcome
 
 if TYPE_CHECKING:
     from prunus.training.together.fit import Fit
@@ -29,6 +29,7 @@ class Finished:
         pruning: the step that made it.
         retraining: what was done with what was kept.
         training_loss: mean of every epoch.
+        curve: how it fared while it was trained.
     """
 
     kind: str
@@ -41,6 +42,7 @@ class Finished:
     pruning: Pruning | None = None
     retraining: str | None = None
     training_loss: tuple[float, ...] = ()
+    curve: tuple[CurvePoint, ...] = ()
 
 
 Finishing = Generator["Fit", list[float], Finished]  # asks for trainings, and is sent the losses of each

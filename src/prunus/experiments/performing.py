@@ -244,4 +244,5 @@ def _state_record(work: BaseWork, position: int, finished: Finished, history: Hi
         training_loss=finished.training_loss,
         created=now(),
         seconds=seconds,
+        curve=finished.curve,
     )

@@ -6,7 +6,7 @@ import functools
 import hashlib
 import json
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
@@ -17,7 +17,7 @@ from prunus.experiments.technique_settings import TechniqueSettings
 from prunus.experiments.work import Work
 from prunus.lookup import own_code
 from prunus.masks.masks import Masks
-from prunus.outcomes import Cost, SplitOutcome
+from prunus.outcomes import Cost, CurvePoint, SplitOutcome
 from prunus.tasks.load import load_task
 from prunus.tasks.task import Examples, Task
 from prunus.training.batches import TensorBatches
@@ -37,12 +37,14 @@ class Workshop:
         plan: how the dense network is trained.
         data_digest: of all examples, so that data that change behind a name are noticed.
         own: the user's own task, network or data, as ``"module:name"``; empty where none of them is.
+        curve: how the network that is trained now has fared until now.
     """
 
     task: Task
     plan: Plan
     data_digest: str = ""
     own: str = ""
+    curve: list[CurvePoint] = field(default_factory=list)
 
     @classmethod
     def of(cls, work: Work) -> Workshop:
@@ -67,7 +69,7 @@ class Workshop:
         plan = plan or self.plan
         train = self.task.data.train
         batches = TensorBatches(train.inputs, train.targets, plan.batch_size, self.task.augment)
-        return Trainer(batches, plan, self.task.loss)
+        return Trainer(batches, plan, self.task.loss, look=self._look)
 
     def finetuner(self, technique: TechniqueSettings) -> Trainer:
         """Trains on at the last learning rate of the plan, or at the technique's own."""
@@ -88,6 +90,14 @@ class Workshop:
     def cost(self, model: nn.Module, masks: Masks | None) -> Cost:
         """What the model costs."""
         return measure(model, self.task.data.test.inputs[:1], masks)
+
+    def _look(self, step: int, model: nn.Module) -> None:
+        data, loss = self.task.data, self.task.loss
+        validation, test = (
+            evaluate(model, examples.batches(EVALUATION_BATCH), loss=loss, class_names=())
+            for examples in (data.validation, data.test)
+        )
+        self.curve.append(CurvePoint(step, validation.loss, validation.accuracy, test.loss, test.accuracy))
 
     def _outcome(self, model: nn.Module, examples: Examples) -> SplitOutcome:
         data = self.task.data

@@ -16,6 +16,13 @@ Migration = Callable[[str, Fields], Fields]
 MIGRATIONS: dict[int, Migration] = {}
 
 
+def _add_curve(kind: str, fields: Fields) -> Fields:
+    return fields | {"curve": []} if kind == "state" else fields
+
+
+MIGRATIONS[1] = _add_curve
+
+
 def migrate(kind: str, fields: Fields, version: object, source: str) -> Fields:
     """The fields as the present schema has them.
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from prunus.outcomes import Cost, SplitOutcome
+from prunus.outcomes import Cost, CurvePoint, SplitOutcome
 
-SCHEMA = 1  # version of these records; history/migrations.py brings older ones here
+SCHEMA = 2  # version of these records; history/migrations.py brings older ones here
 
 
 @dataclass(frozen=True)
@@ -72,6 +72,7 @@ class StateRecord:
         training_loss: mean training loss of each epoch that led here.
         created: UTC, ISO 8601.
         seconds: that pruning, training and evaluation took.
+        curve: how it fared during the last training that led here, as often as the plan says.
     """
 
     id: str
@@ -89,6 +90,7 @@ class StateRecord:
     training_loss: tuple[float, ...]
     created: str
     seconds: float
+    curve: tuple[CurvePoint, ...] = ()
 
     @property
     def sparsity(self) -> float:

@@ -32,6 +32,7 @@ class Plan:
         factor: see ``milestones``.
         warmup_steps: steps over which the rate rises linearly from 0.
         clip_norm: largest norm of the gradient; None does not clip.
+        evaluate_every: steps between two looks at the network while it is trained; None does not look.
     """
 
     __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
@@ -48,6 +49,7 @@ class Plan:
     factor: float = 0.1
     warmup_steps: int = 0
     clip_norm: float | None = None
+    evaluate_every: int | None = None
 
     def __post_init__(self) -> None:
         for kind, chosen, known in (("optimizer", self.optimizer, OPTIMIZERS), ("decay", self.decay, DECAYS)):
@@ -60,6 +62,8 @@ class Plan:
                 raise ArgumentError(f"{name} must not be negative, got {getattr(self, name)}")
         if self.clip_norm is not None and not self.clip_norm > 0:
             raise ArgumentError(f"clip_norm must be above 0, got {self.clip_norm}")
+        if self.evaluate_every is not None and not self.evaluate_every > 0:
+            raise ArgumentError(f"evaluate_every must be above 0, got {self.evaluate_every}")
         if not all(0 < milestone < 1 for milestone in self.milestones):
             raise ArgumentError(f"milestones are fractions of all steps, in (0, 1), got {list(self.milestones)}")
         for name in ("milestones", "factor"):

@@ -19,6 +19,7 @@ from prunus.training.optimizers import make_optimizer
 from prunus.training.plan import Plan
 
 Watch = Callable[[int, torch.optim.Optimizer], None]
+Look = Callable[[int, nn.Module], None]
 
 
 @dataclass(frozen=True)
@@ -46,12 +47,14 @@ class Trainer:
         plan: how to train.
         loss: (outputs, targets) → mean loss of the batch.
         distillation: takes the place of the loss, and learns from a teacher too.
+        look: called with the number of steps done and the model whenever the plan says so.
     """
 
     batches: Batches
     plan: Plan
     loss: Callable[[Tensor, Tensor], Tensor] = cross_entropy
     distillation: Distillation | None = None
+    look: Look | None = None
 
     @property
     def total_steps(self) -> int:
@@ -125,6 +128,12 @@ class Trainer:
         for group in optimizer.param_groups:
             group["lr"] = rate
 
+    def look_at(self, model: nn.Module, step: int) -> None:
+        """Look at the model after so many steps, if the plan says so."""
+        every = self.plan.evaluate_every
+        if self.look is not None and every is not None and step % every == 0:
+            self.look(step, model)
+
     def require_finite_loss(self, mean: float, step: int) -> None:
         """Refuse a mean loss before that step that is not finite.
 
@@ -171,4 +180,5 @@ class Trainer:
             sum_of_losses += loss.detach().cpu()
             if watch is not None:
                 watch(step + 1, optimizer)
+            self.look_at(model, step + 1)
         return float(sum_of_losses) / len(steps)

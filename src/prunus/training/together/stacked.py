@@ -86,6 +86,8 @@ class _Training:
                     nn.utils.clip_grad_norm_(model.parameters(), trainer.plan.clip_norm)
             optimizer.step()
             sums += torch.stack([loss.detach() for loss in losses])
+            for fit in self._fits:
+                fit.trainer.look_at(fit.model, step + 1)
         return sums
 
     def _batches(self, epoch: int, steps: range) -> Iterator[tuple[Batch, ...]]:
