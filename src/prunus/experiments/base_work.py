@@ -49,6 +49,11 @@ class BaseWork(ABC):
         return None
 
     @property
+    def needs(self) -> tuple[Self, ...]:
+        """The runs that must be complete before it."""
+        return (self.dense,) if self.technique else ()
+
+    @property
     def dense(self) -> Self:
         """The work that makes what this replicate starts from."""
         return type(self)(self.task, self.training, Seeds(self.seeds.init, self.seeds.order))
@@ -80,7 +85,9 @@ _TRAINING = {"network": "training", "trees": "trees"}  # kind → key of its tra
 _Work = TypeVar("_Work", bound=BaseWork)
 
 
-def with_dense(works: Iterable[_Work]) -> list[_Work]:
-    """The work of techniques after what it starts from, each once."""
+def with_needs(works: Iterable[_Work]) -> list[_Work]:
+    """The work of techniques after that of the dense networks, and with all that it needs, each once."""
     found = [*works]
-    return [*{work.dense.id: work.dense for work in found}.values(), *found]
+    needed = [each for work in found for each in work.needs]
+    dense = {each.id: each for each in needed if not each.technique}
+    return [*dense.values(), *{work.id: work for work in [*found, *needed] if work.technique}.values()]

@@ -72,7 +72,7 @@ class TechniqueMaker(Maker):
     def rewound_state(self) -> dict[str, Tensor]:
         """The state dict to rewind to, read anew from the history."""
         late = self.settings.rewinds_late
-        return self.restored(state_id(self.work.id, 0) if late else self.initial_state)[0].state_dict()
+        return self.restored(self.work.found.state_id(0) if late else self.initial_state)[0].state_dict()
 
     @property
     def trained_state(self) -> str:

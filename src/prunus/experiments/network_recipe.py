@@ -10,7 +10,7 @@ from typing import Any, Self
 from pydantic import Field, field_validator, model_validator
 
 from prunus.errors import PrunusError
-from prunus.experiments.base_work import with_dense
+from prunus.experiments.base_work import with_needs
 from prunus.experiments.code import code_digests
 from prunus.experiments.identity import digest
 from prunus.experiments.lines import Path as KeyPath
@@ -109,7 +109,7 @@ class NetworkRecipe(Recipe):
         """Every run that has to be done, those of the dense network first."""
         named = (self.task.data, self.task.model, self.task.target)
         task = self.task.stated() | code_digests(*named)
-        return with_dense(
+        return with_needs(
             Work(
                 task,
                 self.training,

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from prunus.experiments.maker import DenseMaker, Maker
 from prunus.experiments.making import TechniqueMaker
 from prunus.experiments.performer import Finished, Finishing, Performer
+from prunus.experiments.ticket_controls import TicketMaker
 from prunus.experiments.work import Work
 from prunus.experiments.workshop import Workshop
 from prunus.history.store import History
@@ -31,7 +32,8 @@ class NetworkPerformer(Performer):
         shop = Workshop.of(work)
         if work.technique is None:
             return cls(DenseMaker(work, shop, history))
-        return cls(TechniqueMaker(work, shop, history, work.technique))
+        maker = TechniqueMaker if work.technique.ticket == "found" else TicketMaker
+        return cls(maker(work, shop, history, work.technique))
 
     @property
     def data_digest(self) -> str:

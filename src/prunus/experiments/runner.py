@@ -163,14 +163,16 @@ def _group(ready: list[BaseWork], processes: int) -> list[BaseWork]:
 
 
 def _ready(waiting: list[BaseWork], running: list[BaseWork], failed: list[BaseWork]) -> Iterator[BaseWork]:
-    """Work whose dense network is not about to be made by somebody else."""
-    pending = {work.id for work in [*waiting, *running] if work.technique is None}
+    """Work of which all that it needs is done; what needs something that failed is dropped."""
+    pending = {work.id for work in [*waiting, *running]}
     broken = {work.id for work in failed}
     for work in list(waiting):
-        if work.technique is None or (work.dense.id not in pending and work.dense.id not in broken):
-            yield work
-        elif work.dense.id in broken:
+        needs = {each.id for each in work.needs}
+        if needs & broken:
             waiting.remove(work)
+            broken.add(work.id)
+        elif not needs & pending:
+            yield work
 
 
 def _die_with_parent(parent: int) -> None:

@@ -45,6 +45,7 @@ def _chosen(technique: TechniqueSettings) -> tuple[str, ...]:
         retraining,
         *again,
         *{None: (), "shuffle": ("shuffled",), "invert": ("inverted",)}[technique.control],
+        *((f"{technique.ticket} ticket",) if technique.ticket != "found" else ()),
     )
 
 

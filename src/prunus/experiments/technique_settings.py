@@ -23,6 +23,7 @@ from prunus.schedules.table import SCHEDULES
 from prunus.training.tables import PENALTIES
 
 Retraining = Literal["finetune", "rewind", "rewind-lr", "reinit", "none"]
+Ticket = Literal["found", "reinitialised", "shuffled", "redrawn", "inverted"]
 _COMBINED = "a combination of each"
 
 
@@ -52,6 +53,9 @@ class TechniqueSettings(Settings):
             rate, ``"rewind"`` sets them back to step ``rewind_step`` and trains again, ``"rewind-lr"`` keeps them
             and trains again from that step's learning rate, ``"reinit"`` draws new ones, ``"none"`` leaves them.
         rewind_step: step of the dense training to go back to; 0 is the initialisation.
+        ticket: ``"found"`` trains what the technique has found; the others train a control of each: ``"reinitialised"``
+            has new weights, ``"shuffled"`` as many weights of each layer at random, ``"redrawn"`` both, ``"inverted"``
+            the weights with the highest scores removed. The technique without it is run too.
         epochs: of fine-tuning; those of the training where it is left out.
         learning_rate: of fine-tuning; the last of the training where it is left out.
         fraction: largest share of what is left that one round of ``"iterative"`` removes; with ``rewire``, the share of
@@ -93,6 +97,7 @@ class TechniqueSettings(Settings):
     when: Literal["before", "during", "after"] | None = None
     retrain: Retraining = "finetune"
     rewind_step: Whole = Field(0, ge=0)
+    ticket: Ticket = "found"
     epochs: Whole | None = Field(None, ge=1)
     learning_rate: Number | None = Field(None, gt=0, allow_inf_nan=False)
     fraction: Number = Field(0.2, gt=0, lt=1)
@@ -196,9 +201,16 @@ class TechniqueSettings(Settings):
         return self.retrain == "rewind" and self.rewind_step > 0
 
     @property
+    def finding(self) -> Self:
+        """The technique that finds the tickets of which this trains a control."""
+        suffix = f", {self.ticket}"
+        name = self.name.removesuffix(suffix) if self.name.endswith(suffix) else ""
+        return self.model_copy(update={"ticket": "found", "name": name})
+
+    @property
     def begins_with_training(self) -> bool:
         """Whether its first state is a network that it trains before any pruning."""
-        return self.rewinds_late or self.trains_penalized
+        return self.ticket == "found" and (self.rewinds_late or self.trains_penalized)
 
     @property
     def label(self) -> str:
@@ -228,7 +240,8 @@ class TechniqueSettings(Settings):
         found = []
         for values in itertools.product(*self.each.values()):
             combination = dict(zip(self.each, values, strict=True))
-            name = {"name": ", ".join((self.name, *map(str, values)))} if self.name else {}
+            told = [str(value) for key, value in combination.items() if (key, value) != ("ticket", "found")]
+            name = {"name": ", ".join((self.name, *told))} if self.name else {}
             found.append(type(self).model_validate({**given, **combination, **name}, context=_COMBINED))
         return tuple(found)
 

@@ -9,7 +9,7 @@ from typing import Self
 from pydantic import Field, model_validator
 
 from prunus.errors import ArgumentError, PrunusError
-from prunus.experiments.base_work import with_dense
+from prunus.experiments.base_work import with_needs
 from prunus.experiments.code import code_digests
 from prunus.experiments.identity import digest
 from prunus.experiments.lines import Path as KeyPath
@@ -43,7 +43,7 @@ class TreeRecipe(Recipe):
     def works(self) -> list[TreeWork]:
         """Every run that has to be done, those that grow first."""
         task = self.task.stated() | code_digests(self.task.data)
-        return with_dense(
+        return with_needs(
             TreeWork(
                 task,
                 self.training,

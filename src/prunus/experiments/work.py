@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Literal, Self
 
 from prunus.experiments.base_work import BaseWork
 from prunus.experiments.identity import derive_seed, digest
@@ -12,7 +12,17 @@ from prunus.schedules.rounds import rounds_to
 from prunus.training.plan import Plan
 
 # Settings that say what happens once the weights to remove are chosen, or what the choice is compared with.
-AFTERWARDS = ("name", "control", "retrain", "rewind_step", "epochs", "learning_rate", "distill", "recalibrate")
+AFTERWARDS = (
+    "name",
+    "control",
+    "retrain",
+    "rewind_step",
+    "ticket",
+    "epochs",
+    "learning_rate",
+    "distill",
+    "recalibrate",
+)
 
 
 @dataclass(frozen=True)
@@ -22,13 +32,14 @@ class Step:
     Attributes:
         position: 1, 2, 3 … of ``of``.
         sparsity: to be reached; 0 where the technique makes its own choice.
-        follows: the state it starts from: the trained dense network, the initialisation, or the step before.
+        follows: the state it starts from: the trained dense network, the initialisation, the step before, or the ticket
+            of the same sparsity.
     """
 
     position: int
     of: int
     sparsity: float
-    follows: Literal["dense", "initial", "previous"]
+    follows: Literal["dense", "initial", "previous", "ticket"]
 
 
 @dataclass(frozen=True)
@@ -58,6 +69,25 @@ class Work(BaseWork):
         return len(self.steps) + self.technique.begins_with_training
 
     @property
+    def found(self) -> Self:
+        """The work that finds the tickets of which this trains a control."""
+        if self.technique is None or self.technique.ticket == "found":
+            return self
+        return replace(self, technique=self.technique.finding)
+
+    @property
+    def needs(self) -> tuple[Self, ...]:
+        """The dense network, and the tickets of which it trains a control."""
+        return super().needs if self.found is self else (self.dense, self.found)
+
+    def state_at(self, sparsity: float) -> str:
+        """Id of the state in which the technique has reached a sparsity of the recipe."""
+        technique = self.technique
+        assert technique is not None
+        reached = next(index for index, step in enumerate(self.steps) if step.sparsity == sparsity)
+        return self.state_id(reached + technique.begins_with_training)
+
+    @property
     def beside(self) -> str | None:
         """Task and plan, unless something looks at the training meanwhile."""
         technique = self.technique
@@ -71,6 +101,9 @@ class Work(BaseWork):
         technique = self.technique
         if technique is None:
             return []
+        if technique.ticket != "found":
+            count = len(self.sparsities)
+            return [Step(position, count, level, "ticket") for position, level in enumerate(self.sparsities, 1)]
         chained = technique.timing == "after" and technique.schedule in ("iterative", "levels")
         levels = [0.0] if technique.own_choice else list(self.sparsities)
         if chained and technique.schedule == "iterative":

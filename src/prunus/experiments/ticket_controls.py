@@ -1,0 +1,62 @@
+"""Training controls of the tickets that a technique has found."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+from torch import nn
+
+from prunus.allocation.allocate import Allocation
+from prunus.allocation.controls import shuffled
+from prunus.allocation.technique import Technique
+from prunus.errors import HistoryError
+from prunus.experiments.maker import Made, Making
+from prunus.experiments.making import TechniqueMaker
+from prunus.experiments.work import Step
+from prunus.history.state import State
+from prunus.masks.masks import Masks
+
+
+class TicketMaker(TechniqueMaker):
+    """The control of each ticket that another run has found at the same sparsity.
+
+    What a ticket owes to its weights, to the places of its connections, or to their number in each layer, is what is
+    lost when these are drawn anew.
+
+    Source: Frankle & Carbin 2019, random reinitialisation (arXiv:1803.03635); Frankle et al. 2021, shuffling and
+        inversion (arXiv:2009.08576).
+    """
+
+    def make(self, position: int) -> Making:
+        """The control at that position."""
+        step, kind = self.work.steps[position], self.settings.ticket
+        ticket = self.history.state(self.work.found.state_at(step.sparsity))
+        model, masks = self.restored(ticket.id)
+        if masks is None:
+            raise HistoryError(f"the state {ticket.id} has no masks, so it is no ticket")
+        allocation = self._changed(ticket, masks, step, model)
+        how = "reinit" if kind in ("reinitialised", "redrawn") else "rewind"
+        losses = yield from self._retrain(how, model, allocation.masks, step.position)
+        self._recalibrate(model)
+        pruning = self._pruning(step, allocation)
+        return Made(model, "pruned", ticket.id, allocation.masks, pruning, how, tuple(losses))
+
+    @property
+    def technique(self) -> Technique:
+        """How the ticket was found, or the opposite."""
+        found = super().technique
+        return replace(found, control="invert") if self.settings.ticket == "inverted" else found
+
+    def _changed(self, ticket: State, masks: Masks, step: Step, model: nn.Module) -> Allocation:
+        allocation = Allocation(masks, step.sparsity, ticket.record.pruning.protected if ticket.record.pruning else ())
+        kind = self.settings.ticket
+        if kind == "inverted":
+            assert ticket.record.parent is not None
+            return self._allocate(step, self.restored(ticket.record.parent)[0], None)
+        if kind == "reinitialised":
+            return allocation
+        generator = torch.Generator().manual_seed(self.work.pruning_seed(kind, step.position))
+        return shuffled(
+            allocation, self.settings.pattern, replace(self._subject(step, model), generator=generator), None
+        )
