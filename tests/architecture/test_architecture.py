@@ -37,6 +37,7 @@ FREE_OF_TORCH = (
     "prunus.training.plan",
     "prunus.packing.inspection",
     "prunus.trees.inspection",
+    "prunus.tickets.verdict",
     "prunus.experiments.recipe",
     "prunus.experiments.network_recipe",
     "prunus.experiments.tree_recipe",

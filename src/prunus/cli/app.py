@@ -19,6 +19,7 @@ from prunus.cli.commands.recipes import recipes
 from prunus.cli.commands.report import report
 from prunus.cli.commands.run import run
 from prunus.cli.commands.show import show
+from prunus.cli.commands.tickets import app as tickets
 from prunus.cli.output import say
 from prunus.errors import ArgumentError, PrunusError, UserCodeError
 
@@ -44,6 +45,7 @@ app.command()(report)
 app.command()(export)
 app.command()(inspect)
 app.command()(criteria)
+app.add_typer(tickets, name="tickets")
 
 
 def _print_version(asked: bool) -> None:

@@ -1,0 +1,1 @@
+"""Lottery tickets: what is found is judged against the dense network and against controls. Free of torch."""
