@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from prunus.lookup import lazy_attributes
 
 if TYPE_CHECKING:
-    from prunus import criteria, schedules, tasks, training, trees
+    from prunus import criteria, schedules, tasks, tickets, training, trees
     from prunus.allocation.pruning import prune
     from prunus.criteria.subject import Subject
     from prunus.errors import PrunusError
@@ -37,7 +37,7 @@ _ATTRIBUTES = {
     "run": "prunus.experiments.runner",
     "save": "prunus.packing.model",
 }
-_MODULES = ("criteria", "errors", "schedules", "tasks", "training", "trees")
+_MODULES = ("criteria", "errors", "schedules", "tasks", "tickets", "training", "trees")
 
 __all__ = [
     "History",
@@ -55,6 +55,7 @@ __all__ = [
     "save",
     "schedules",
     "tasks",
+    "tickets",
     "training",
     "trees",
 ]
