@@ -66,6 +66,7 @@ NEEDED = {  # key → what else its example needs
     "milestones": {"decay": "steps"},
     "factor": {"decay": "steps"},
     "rewind_step": {"retrain": "rewind"},
+    "ticket": {"retrain": "rewind"},
     "fraction": {"schedule": "iterative"},
     "begin": {"schedule": "cubic"},
     "end": {"schedule": "cubic"},
