@@ -51,9 +51,8 @@ class TicketMaker(TechniqueMaker):
     def _changed(self, ticket: State, masks: Masks, step: Step, model: nn.Module) -> Allocation:
         allocation = Allocation(masks, step.sparsity, ticket.record.pruning.protected if ticket.record.pruning else ())
         kind = self.settings.ticket
-        if kind == "inverted":
-            assert ticket.record.parent is not None
-            return self._allocate(step, self.restored(ticket.record.parent)[0], None)
+        if kind == "inverted":  # by the dense network's scores: what earlier rounds removed has none to tell it apart
+            return self._allocate(step, self.restored(self.trained_state)[0], None)
         if kind == "reinitialised":
             return allocation
         generator = torch.Generator().manual_seed(self.work.pruning_seed(kind, step.position))
