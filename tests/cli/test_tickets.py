@@ -42,7 +42,7 @@ def told(folder, monkeypatch):
 def test_every_ticket_is_judged_at_80_columns(told):
     lines = told().splitlines()
     assert lines[0] == "tickets: test accuracy in %, mean of 3 seeds ± half the 95 % interval"
-    assert all(len(line) <= 88 for line in lines)
+    assert all(len(line) <= 82 for line in lines)
     assert [line.split()[0] for line in lines if line.lstrip()[:1].isdigit()] == ["50", "10"]
     assert not any("tuned" in line for line in lines)
     assert "at most 0.5 points less accurate" in "\n".join(lines)
@@ -74,3 +74,36 @@ def test_an_experiment_without_tickets_is_refused_with_what_would_make_some(tmp_
     done = CliRunner().invoke(app, ["tickets", "verdict", "--history", str(tmp_path / "h")])
     assert "has no tickets" in str(done.exception)
     assert "retrain = 'rewind'" in str(done.exception)
+
+
+def test_techniques_are_compared_with_what_chance_would_give(folder, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    done = CliRunner().invoke(app, ["tickets", "compare", "--history", str(folder), "--layers"])
+    assert done.exit_code == 0, done.output
+    lines = done.output.splitlines()
+    assert lines[0].startswith("What stays at 90 % sparsity")
+    assert all(len(line) <= 82 for line in lines)
+    assert "fc1.weight" in done.output
+    found = json.loads(CliRunner().invoke(app, ["tickets", "compare", "--history", str(folder), "--json"]).output)
+    pairs = {(each["first"], each["second"]): each for each in found["pairs"]}
+    assert {*pairs} == {("tickets", "tickets"), ("tickets", "tuned"), ("tuned", "tuned")}
+    # Both prune the same dense networks at once by magnitude; other seeds have nothing to do with one another.
+    assert pairs["tickets", "tuned"]["jaccard"]["mean"] == 1
+    assert pairs["tuned", "tuned"]["jaccard"]["mean"] < 0.15
+    assert found["sparsity"] == 0.9
+
+
+def test_a_sparsity_without_masks_is_refused_with_those_that_have_some(folder):
+    done = CliRunner().invoke(app, ["tickets", "compare", "--history", str(folder), "--sparsity", "0.7"])
+    assert "no masks at sparsity 0.7: it has some at 0.5, 0.9" in str(done.exception)
+
+
+def test_structure_is_shown_for_every_technique_and_layer(folder, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    arguments = ["tickets", "structure", "--history", str(folder), "--view", "column"]
+    lines = CliRunner().invoke(app, arguments).output.splitlines()
+    assert lines[0] == "The columns at 90 % sparsity, means over seeds (by chance)"
+    assert sum(line.startswith(("tickets", "tuned")) for line in lines) == 6
+    assert all(len(line) <= 82 for line in lines)
+    found = json.loads(CliRunner().invoke(app, [*arguments, "--json"]).output)
+    assert found["techniques"]["tuned"]["fc1.weight"]["groups"] == 64

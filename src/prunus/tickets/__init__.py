@@ -4,16 +4,41 @@ from __future__ import annotations
 
 from prunus.lookup import lazy_attributes
 
-__all__ = ["Ticket", "Tickets", "Verdict", "early_stop", "gather_tickets", "judge"]
+__all__ = [
+    "Agreement",
+    "Comparison",
+    "Structure",
+    "Ticket",
+    "Tickets",
+    "Verdict",
+    "agreement",
+    "clustered",
+    "compare",
+    "early_stop",
+    "found_masks",
+    "gather_tickets",
+    "judge",
+    "mean_structure",
+    "structure",
+]
 
 __getattr__ = lazy_attributes(
     __name__,
     {
+        "Agreement": "prunus.tickets.overlap",
+        "Comparison": "prunus.tickets.comparison",
+        "Structure": "prunus.tickets.unit_structure",
         "Ticket": "prunus.tickets.gathering",
         "Tickets": "prunus.tickets.gathering",
         "Verdict": "prunus.tickets.verdict",
+        "agreement": "prunus.tickets.overlap",
+        "clustered": "prunus.tickets.comparison",
+        "compare": "prunus.tickets.comparison",
         "early_stop": "prunus.tickets.early_stopping",
+        "found_masks": "prunus.tickets.comparison",
         "gather_tickets": "prunus.tickets.gathering",
         "judge": "prunus.tickets.verdict",
+        "mean_structure": "prunus.tickets.unit_structure",
+        "structure": "prunus.tickets.unit_structure",
     },
 )

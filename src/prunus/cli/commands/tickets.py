@@ -20,6 +20,10 @@ Experiment = Annotated[
     typer.Argument(metavar="[EXPERIMENT]", help="Id of an experiment, or its beginning; the latest where left out."),
 ]
 
+Sparsity = Annotated[
+    float | None, typer.Option(help="Of the masks, as in the recipe; the highest that most have where left out.")
+]
+
 
 @app.command()
 def verdict(
@@ -41,9 +45,88 @@ def verdict(
     for technique in dict.fromkeys(each.ticket.technique for each in found):
         _print(technique, [each for each in found if each.ticket.technique == technique])
     say("")
-    say(f"winning: at most {margin:g} points less accurate than the dense network and, where learning")
-    say(f"curves were recorded, stopping at most {later:g} % later, each shown by its 95 % interval;")
-    say("losing: one of them shown to be otherwise. Differences are paired by seed.")
+    say(f"winning: at most {margin:g} points less accurate than the dense network and, where")
+    say(f"learning curves were recorded, stopping at most {later:g} % later, each shown by")
+    say("its 95 % interval; losing: one of them shown to be otherwise. Paired by seed.")
+
+
+@app.command()
+def compare(
+    experiment: Experiment = None,
+    folder: HistoryFolder = None,
+    sparsity: Sparsity = None,
+    layers: Annotated[bool, typer.Option("--layers", help="Show every layer too.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Say how far techniques, and seeds, agree on what stays, beside what chance would give."""
+    from prunus.history.store import History
+    from prunus.tickets.comparison import clustered, found_masks
+    from prunus.tickets.comparison import compare as compared
+
+    at, masks = found_masks(History(folder, create=False), experiment, sparsity)
+    found = compared(masks)
+    order = clustered(found)
+    found.sort(key=lambda each: (each.first != each.second, *sorted(map(order.index, (each.first, each.second)))))
+    if as_json:
+        print_json({"sparsity": at, "order": order, "pairs": found})
+        return
+    names = list(found[0].layers) if layers and found else []
+    rows = [
+        [
+            each.first,
+            each.second if each.second != each.first else "itself, other seeds",
+            _shown(each.jaccard, 1, digits=3),
+            f"{each.by_chance:.3f}",
+            f"{100 * each.beyond_chance:.0f} %",
+            *("{:.3f} ({:.3f})".format(*each.layers[name]) for name in names),
+        ]
+        for each in found
+    ]
+    columns = ["masks of", "and of", "Jaccard", "by chance", "beyond it", *names]
+    print_table(
+        columns, rows, f"What stays at {100 * at:.4g} % sparsity: weights that both keep of those that either keeps"
+    )
+    say("")
+    say("Compared seed by seed, ± half the 95 % interval. By chance: masks that keep as")
+    say("many weights of each layer at random; beyond it: agree more than 97.5 % of those.")
+
+
+@app.command()
+def structure(
+    experiment: Experiment = None,
+    folder: HistoryFolder = None,
+    sparsity: Sparsity = None,
+    view: Annotated[str, typer.Option(help="row (outputs, filters), column (inputs) or kernel.")] = "row",
+    as_json: AsJson = False,
+) -> None:
+    """Say how far what stays lies in whole rows, columns or kernels, beside what chance would give."""
+    from prunus.history.store import History
+    from prunus.tickets.comparison import found_masks
+    from prunus.tickets.unit_structure import mean_structure
+
+    at, masks = found_masks(History(folder, create=False), experiment, sparsity)
+    found = {name: mean_structure(several, view) for name, several in masks.items()}
+    if as_json:
+        print_json({"sparsity": at, "view": view, "techniques": found})
+        return
+    rows = [
+        [
+            technique,
+            name,
+            f"{100 * each.empty:.1f} ({100 * each.empty_by_chance:.1f})",
+            f"{each.gini:.2f} ({each.gini_by_chance:.2f})",
+            f"{each.entropy:.3f} ({each.entropy_by_chance:.3f})",
+            f"{100 * each.in_wholes:.1f} ({100 * each.in_wholes_by_chance:.1f})",
+        ]
+        for technique, layers in found.items()
+        for name, each in layers.items()
+    ]
+    columns = ["masks of", "layer", "% empty", "Gini", "entropy", "% in wholes"]
+    print_table(columns, rows, f"The {view}s at {100 * at:.4g} % sparsity, means over seeds (by chance)")
+    say("")
+    say(f"empty: {view}s of which nothing is left; Gini, entropy: of what is kept of each")
+    say(f"{view}; in wholes: what lies in as many of the fullest {view}s as would hold")
+    say("it all; by chance: as many weights of each layer at random.")
 
 
 def _print(technique: str, verdicts: list[Verdict]) -> None:

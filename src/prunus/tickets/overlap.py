@@ -1,0 +1,133 @@
+"""How far two masks agree, beside what chance would give."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from prunus.errors import MaskError
+
+if TYPE_CHECKING:
+    from prunus.masks.masks import Masks
+
+DRAWS = 2000
+CONFIDENCE = 0.95
+
+
+@dataclass(frozen=True)
+class Overlap:
+    """What two masks of as many weights have in common.
+
+    Attributes:
+        first, second: weights that each keeps.
+        both: weights that both keep.
+        total: weights.
+    """
+
+    first: int
+    second: int
+    both: int
+    total: int
+
+    @property
+    def jaccard(self) -> float:
+        """|A ∩ B| / |A ∪ B|, in [0, 1]; 1 where neither keeps anything."""
+        return float(_jaccard(self.first, self.second, np.array([self.both]))[0])
+
+    @property
+    def hamming(self) -> float:
+        """Fraction of the weights that one keeps and the other removes, in [0, 1]."""
+        return (self.first + self.second - 2 * self.both) / self.total
+
+
+@dataclass(frozen=True)
+class Chance:
+    """The Jaccard similarity of masks that keep as many weights of each layer, at random places.
+
+    Attributes:
+        mean: over the draws.
+        low, high: between which 95 % of them lie.
+    """
+
+    mean: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """Of two masks, in each layer and over all.
+
+    Attributes:
+        layers: parameter name → what they have in common there.
+        layers_by_chance: parameter name → the similarity that chance would give there.
+        overall: over all layers together.
+        by_chance: the similarity that chance would give over all layers together.
+    """
+
+    layers: Mapping[str, Overlap]
+    layers_by_chance: Mapping[str, Chance]
+    overall: Overlap
+    by_chance: Chance
+
+    @property
+    def is_chance(self) -> bool:
+        """Whether they agree neither more nor less than 95 % of random masks do."""
+        return self.by_chance.low <= self.overall.jaccard <= self.by_chance.high
+
+
+def agreement(first: Masks, second: Masks, *, draws: int = DRAWS, seed: int = 0) -> Agreement:
+    """Compare two masks of one architecture.
+
+    Where the weights that one of two masks keeps in a layer are permuted, the number that both keep is hypergeometric:
+    the masks themselves need not be permuted to know what chance gives.
+
+    Args:
+        first, second: over the same parameters.
+        draws: of random masks.
+        seed: of the draws.
+
+    Raises:
+        MaskError: they cover other parameters.
+    """
+    if {name: mask.shape for name, mask in first.items()} != {name: mask.shape for name, mask in second.items()}:
+        raise MaskError(
+            f"masks can be compared over the same parameters: one has {', '.join(first)}, the other {', '.join(second)}"
+        )
+    layers = {
+        name: Overlap(
+            int(mask.count_nonzero()),
+            int(second[name].count_nonzero()),
+            int((mask & second[name].to(mask.device)).count_nonzero()),
+            mask.numel(),
+        )
+        for name, mask in first.items()
+    }
+    generator = np.random.default_rng(seed)
+    drawn = {
+        name: generator.hypergeometric(each.first, each.total - each.first, each.second, draws)
+        for name, each in layers.items()
+    }
+    overall = Overlap(
+        *(sum(getattr(each, key) for each in layers.values()) for key in ("first", "second", "both", "total"))
+    )
+    return Agreement(
+        layers,
+        {name: _chance(each, drawn[name]) for name, each in layers.items()},
+        overall,
+        _chance(overall, np.sum([*drawn.values()], axis=0)),
+    )
+
+
+def _chance(overlap: Overlap, both: np.ndarray) -> Chance:
+    similar = _jaccard(overlap.first, overlap.second, both)
+    low, high = np.quantile(similar, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2], method="inverted_cdf")
+    return Chance(float(similar.mean()), float(low), float(high))
+
+
+def _jaccard(first: int, second: int, both: np.ndarray) -> np.ndarray:
+    either = first + second - both
+    return np.divide(both, either, out=np.ones(len(both)), where=either > 0)

@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+import torch
+
+import prunus
+from prunus.errors import MaskError
+from prunus.tickets import agreement, clustered, compare
+from prunus.tickets.comparison import Comparison
+
+
+def masks(**flags):
+    return prunus.Masks({name: torch.tensor(each, dtype=torch.bool) for name, each in flags.items()})
+
+
+def test_the_similarities_are_those_counted_by_hand():
+    found = agreement(masks(a=[1, 1, 0, 0], b=[[1, 0], [1, 0]]), masks(a=[1, 0, 1, 0], b=[[1, 1], [1, 1]]))
+    assert found.layers["a"].jaccard == pytest.approx(1 / 3)
+    assert found.layers["a"].hamming == pytest.approx(2 / 4)
+    assert found.layers["b"].jaccard == pytest.approx(2 / 4)
+    assert found.overall.jaccard == pytest.approx(3 / 7)
+    assert found.overall.hamming == pytest.approx(4 / 8)
+
+
+def test_equal_and_empty_and_disjoint_masks():
+    some, none, rest = masks(a=[1, 1, 0]), masks(a=[0, 0, 0]), masks(a=[0, 0, 1])
+    assert agreement(some, some).overall.jaccard == agreement(none, none).overall.jaccard == 1
+    assert agreement(some, none).overall.jaccard == agreement(some, rest).overall.jaccard == 0
+    assert agreement(some, none).by_chance.mean == 0
+
+
+def test_chance_is_what_all_permutations_within_layers_give():
+    first, second = masks(a=[1, 1, 1, 0, 0], b=[1, 0, 0, 0]), masks(a=[1, 1, 0, 0, 0], b=[1, 1, 1, 0])
+    similar = [
+        agreement(first, masks(a=list(a), b=list(b)), draws=1).overall.jaccard
+        for a in itertools.permutations([1, 1, 0, 0, 0])
+        for b in itertools.permutations([1, 1, 1, 0])
+    ]
+    found = agreement(first, second, draws=200_000)
+    assert found.by_chance.mean == pytest.approx(np.mean(similar), abs=0.002)
+    assert found.by_chance.low == min(similar)
+    assert found.by_chance.high == max(similar)
+    assert found.is_chance
+
+
+def test_random_masks_are_chance_about_as_often_as_it_says():
+    generator = torch.Generator().manual_seed(0)
+
+    def drawn():
+        return prunus.Masks({"a": torch.rand(2000, generator=generator) < 0.3})
+
+    within = sum(agreement(drawn(), drawn()).is_chance for _ in range(300)) / 300
+    assert 0.9 < within < 0.99
+
+
+def test_masks_of_other_parameters_are_refused():
+    with pytest.raises(MaskError, match="over the same parameters: one has a, the other b"):
+        agreement(masks(a=[1]), masks(b=[1]))
+    with pytest.raises(MaskError, match="over the same parameters"):
+        agreement(masks(a=[1]), masks(a=[1, 0]))
+
+
+def test_techniques_are_compared_by_seed_and_with_themselves_over_seeds():
+    found = {
+        "x": {0: masks(a=[1, 1, 0, 0]), 1: masks(a=[1, 0, 1, 0]), 2: masks(a=[1, 0, 0, 1])},
+        "y": {1: masks(a=[1, 0, 1, 0]), 2: masks(a=[0, 1, 1, 0]), 7: masks(a=[1, 1, 1, 1])},
+    }
+    pairs = {(each.first, each.second): each for each in compare(found)}
+    assert [*pairs] == [("x", "x"), ("x", "y"), ("y", "y")]
+    assert pairs["x", "x"].jaccard.mean == pytest.approx(1 / 3)
+    assert pairs["x", "x"].jaccard.count == 3
+    assert pairs["x", "x"].jaccard.low is None
+    assert pairs["x", "y"].jaccard.mean == pytest.approx((1 + 0) / 2)
+    assert pairs["x", "y"].jaccard.low is not None
+    assert pairs["x", "y"].layers["a"][0] == pairs["x", "y"].jaccard.mean
+    assert compare({"one": {0: masks(a=[1])}}) == []
+
+
+def test_those_that_agree_stand_beside_one_another():
+    similar = {("a", "b"): 0.1, ("a", "c"): 0.9, ("a", "d"): 0.2, ("b", "c"): 0.1, ("b", "d"): 0.8, ("c", "d"): 0.2}
+    interval = prunus.selection.statistics.mean_interval
+    order = clustered([Comparison(*pair, interval([value]), 0.1, 1.0, {}) for pair, value in similar.items()])
+    assert {frozenset(order[:2]), frozenset(order[2:])} == {frozenset("ac"), frozenset("bd")}
+    assert clustered([]) == []
