@@ -34,6 +34,7 @@ bench: $(VENV)/developing
 	$(BIN)/python benchmarks/scoring.py
 	$(BIN)/python benchmarks/calibration.py
 	$(BIN)/python benchmarks/trees.py
+	$(BIN)/python benchmarks/tickets.py
 
 # torch first and pinned: without the constraint pip takes a build of several gigabytes
 $(VENV)/installed: pyproject.toml constraints.txt

@@ -1,4 +1,4 @@
-"""Doing several trainings at once."""
+"""Doing the trainings that are asked for, in the way that takes the least time."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 from torch import nn
 
 from prunus.training.together.fit import Fit, Outcome
+from prunus.training.together.sparse import fit_sparse
 from prunus.training.together.stack import parameter_modules, structure
 from prunus.training.together.stacked import fit_stacked
 
@@ -18,9 +19,10 @@ MOST = 64
 
 
 def fit_together(fits: Sequence[Fit]) -> list[Outcome]:
-    """Do several trainings; each ends with exactly the weights with which it ends alone.
+    """Do several trainings; each ends as it ends by itself, to the bit.
 
-    Those of one structure, plan and number of batches are trained as one model where that takes less time.
+    Small models of one structure, plan and number of batches are trained as one. Of larger models, linear layers of
+    which little is left are trained sparse, which rounds otherwise than ``Fit.alone`` does.
 
     Args:
         fits: of different models.
@@ -64,6 +66,7 @@ def _advance(fits: Sequence[Fit]) -> list[Outcome]:
 
 def _alone(fit: Fit) -> Outcome:
     try:
-        return fit.alone()
+        losses = fit_sparse(fit)
+        return fit.alone() if losses is None else losses
     except Exception as error:  # of a user's own code too: whoever asked is told of it
         return error

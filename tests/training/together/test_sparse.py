@@ -1,0 +1,176 @@
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+import prunus
+from prunus.errors import TrainingError
+from prunus.tasks.load import build_model
+from prunus.training.batches import TensorBatches
+from prunus.training.penalties import L1
+from prunus.training.plan import Plan
+from prunus.training.together.advance import fit_together
+from prunus.training.together.fit import Fit
+from prunus.training.together.sparse import SparseLinear, fit_sparse
+from prunus.training.trainer import Stretch, Trainer
+
+
+@pytest.fixture(autouse=True)
+def _on_one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def trainer(loss=nn.functional.cross_entropy, look=None, **plan):
+    generator = torch.Generator().manual_seed(2)
+    inputs, targets = torch.rand(150, 1, 28, 28, generator=generator), torch.randint(10, (150,), generator=generator)
+    settings = Plan(**{"epochs": 4, "batch_size": 60, **plan})
+    return Trainer(TensorBatches(inputs, targets, 60), settings, loss, look=look)
+
+
+def lenet():
+    return build_model("lenet-300-100", (1, 28, 28), 10)
+
+
+class WithBatchNorm(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.hidden, self.norm, self.out = nn.Linear(784, 64, bias=False), nn.BatchNorm1d(64), nn.Linear(64, 10)
+        self.scale = nn.Parameter(torch.ones(()))
+
+    def forward(self, inputs):
+        return self.out(nn.functional.dropout(self.norm(self.hidden(inputs.flatten(1))).relu(), 0.1, self.training))
+
+
+class LooksAtWeights(WithBatchNorm):
+    def forward(self, inputs):
+        return super().forward(inputs) * self.hidden.weight.norm()
+
+
+def asked(build, training, sparsity=0.9, stretch=None, **choice):
+    torch.manual_seed(3)
+    model = build()
+    masks = prunus.prune(model, sparsity, **choice)
+    return Fit(training, model, 5, masks, stretch or Stretch())
+
+
+def difference(first, second):
+    pairs = zip(first.state_dict().values(), second.state_dict().values(), strict=True)
+    return max(float((one - other).abs().max()) for one, other in pairs)
+
+
+@pytest.mark.parametrize(
+    "plan",
+    [
+        {"optimizer": "adam"},
+        {"optimizer": "adamw", "weight_decay": 0.1, "decay": "cosine"},
+        {"optimizer": "sgd", "learning_rate": 0.1, "momentum": 0.9, "clip_norm": 0.5, "weight_decay": 1e-3},
+        {"optimizer": "rmsprop", "learning_rate": 1e-4},
+    ],
+    ids=lambda plan: plan["optimizer"],
+)
+@pytest.mark.parametrize("build", [lenet, WithBatchNorm])
+def test_a_whole_training_ends_as_a_dense_one_with_masks_but_for_rounding(build, plan):
+    fit = asked(build, trainer(**plan))
+    dense = copy.deepcopy(fit)
+    losses, expected = fit_sparse(fit), dense.alone()
+    assert losses == pytest.approx(expected, abs=1e-5)
+    assert difference(fit.model, dense.model) < 1e-4
+    for name, mask in fit.masks.items():
+        weights = fit.model.get_parameter(name)[~mask]
+        assert bool((weights == 0).all())
+        assert not bool(torch.signbit(weights).any())
+
+
+def test_in_double_precision_there_is_next_to_no_rounding():
+    training = trainer()
+    training.batches._inputs = training.batches._inputs.double()
+    fit = asked(lambda: lenet().double(), training)
+    dense = copy.deepcopy(fit)
+    fit_sparse(fit)
+    dense.alone()
+    assert difference(fit.model, dense.model) < 1e-12
+
+
+def test_a_part_of_the_plan_is_trained():
+    fit = asked(lenet, trainer(), stretch=Stretch(4, 9))
+    dense = copy.deepcopy(fit)
+    assert fit_sparse(fit) == pytest.approx(dense.alone(), abs=1e-5)
+
+
+def test_what_is_looked_at_meanwhile_are_the_weights_of_then():
+    def looking(seen):
+        return lambda step, model: seen.append((step, model.fc1.weight.detach().clone()))
+
+    seen, expected = [], []
+    fit_sparse(asked(lenet, trainer(look=looking(seen), evaluate_every=2)))
+    asked(lenet, trainer(look=looking(expected), evaluate_every=2)).alone()
+    assert [step for step, _ in seen] == [step for step, _ in expected] == [2, 4, 6, 8, 10, 12]
+    assert all(torch.allclose(one, other, atol=1e-5) for (_, one), (_, other) in zip(seen, expected, strict=True))
+    assert not torch.equal(seen[0][1], seen[-1][1])
+
+
+@pytest.mark.parametrize(
+    ("build", "training", "choice"),
+    [
+        (lenet, trainer(), {"sparsity": 0.8, "scope": "layer"}),  # too dense
+        (lambda: build_model("mlp", (1, 28, 28), 10), trainer(), {"include": ["fc2"]}),  # too small
+        (lambda: build_model("lenet-5", (1, 28, 28), 10), trainer(), {"include": ["conv*"]}),  # no linear layer
+        (LooksAtWeights, trainer(), {}),
+    ],
+    ids=["dense", "small", "convolutions", "looks at weights"],
+)
+def test_what_would_gain_nothing_or_compute_otherwise_is_left_alone(build, training, choice):
+    fit = asked(build, training, **choice)
+    before = copy.deepcopy(fit.model.state_dict())
+    assert fit_sparse(fit) is None
+    assert all(torch.equal(value, before[name]) for name, value in fit.model.state_dict().items())
+
+
+def test_a_penalty_on_weights_that_it_does_not_see_is_not_lost():
+    torch.manual_seed(3)
+    model = lenet()
+    masks = prunus.prune(model, 0.9)
+    penalty = L1(0.1)
+
+    def penalised(outputs, targets):
+        return nn.functional.cross_entropy(outputs, targets) + penalty(model)
+
+    fit = Fit(trainer(penalised), model, 5, masks)
+    assert fit_sparse(fit) is None
+    [losses] = fit_together([fit])
+    assert losses[0] > 5
+
+
+def test_layers_that_lose_everything_or_share_their_weights_stay_dense():
+    fit = asked(lenet, trainer(), 0.9)
+    emptied = prunus.Masks({**fit.masks, "fc1.weight": torch.zeros(300, 784, dtype=torch.bool)})
+    [losses] = fit_together([Fit(fit.trainer, fit.model, 5, emptied)])
+    assert len(losses) == 4
+    assert int(fit.model.fc1.weight.count_nonzero()) == 0
+
+
+def test_a_loss_that_is_lost_is_told():
+    with pytest.raises(TrainingError, match="lower learning_rate"):
+        fit_sparse(asked(lenet, trainer(learning_rate=1e20)))
+
+
+def test_the_layer_takes_any_shape_of_inputs_and_gives_their_gradients():
+    torch.manual_seed(0)
+    layer = nn.Linear(30, 7)
+    mask = torch.rand(7, 30) < 0.2
+    with torch.no_grad():
+        layer.weight[~mask] = 0
+    inputs = torch.randn(4, 5, 30, requires_grad=True)
+    other = inputs.detach().clone().requires_grad_(True)
+    sparse = SparseLinear(layer, mask)
+    direction = torch.randn(4, 5, 7)
+    (sparse(inputs) * direction).sum().backward()
+    (layer(other) * direction).sum().backward()
+    assert torch.allclose(inputs.grad, other.grad, atol=1e-5)
+    assert torch.allclose(sparse.values.grad, layer.weight.grad[mask], atol=1e-5)
