@@ -9,6 +9,7 @@ import torch
 
 import prunus
 from prunus.errors import ArgumentError, DataError, HistoryError, RecipeError, ScopeError, TargetError, TrainingError
+from prunus.experiments.performing import perform_some
 from prunus.experiments.recipe import Recipe
 from prunus.experiments.runner import Progress
 
@@ -251,3 +252,28 @@ def test_the_recipe_that_was_run_can_be_run_again_from_the_history(perform, fits
 def test_a_script_of_the_user_cannot_lie_in_main(perform):
     with pytest.raises(ArgumentError, match="lies in the script that runs"):
         perform(task="__main__:task")
+
+
+def test_runs_that_are_put_back_after_every_state_end_as_those_that_are_not(perform, whole, monkeypatch):
+    monkeypatch.setattr("prunus.experiments.runner.SLICE_SECONDS", 0.0)
+    sliced = perform(*TECHNIQUES, jobs=2, folder="sliced")
+    assert outcome(sliced) == outcome(whole)
+
+
+def test_a_run_is_left_after_the_state_in_which_its_time_is_over(works, tmp_path):
+    history = prunus.History(tmp_path / "history")
+    dense, technique = works({"schedule": "levels"})
+    assert perform_some([dense], history, 0.0).left == [dense]
+    assert len(history.states(dense.id)) == 1
+    assert perform_some([dense], history, 0.0).left == []
+    assert perform_some([technique], history, 1e9) == ([], [], 1)
+    assert len(history.states(technique.id)) == 2
+
+
+@pytest.mark.parametrize(("model", "together"), [("mlp", 2), ("lenet-300-100", 1)])
+def test_of_runs_whose_networks_are_not_trained_as_one_the_first_is_done(works, tmp_path, model, together):
+    history = prunus.History(tmp_path / "history")
+    task, plan = {"data": "digits", "model": model}, {"epochs": 1, "batch_size": 400}
+    found = works(seeds=[0, 1], task=task | {"model": model}, training=plan)[:2]
+    assert perform_some(found, history) == (found[together:], [], together)
+    assert [history.complete(work.id) for work in found[:together]] == [True] * together

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import time
 from collections.abc import Generator, Iterator, Sequence
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 import torch
 
@@ -31,15 +33,31 @@ def perform(work: BaseWork, history: History) -> None:
     Raises:
         PrunusError: the work cannot be done; what was recorded before stays.
     """
-    for _, error in perform_together([work], history):
+    for _, error in perform_together([work], history).failures:
         raise error
 
 
-def perform_some(works: Sequence[BaseWork], history: History) -> tuple[int, list[Failure]]:
+class Performed(NamedTuple):
+    """What came of some runs.
+
+    Attributes:
+        left: the runs that were not begun, or are not complete.
+        failures: the runs that could not be done, each with its error.
+        at_once: how many were done side by side.
+    """
+
+    left: list[BaseWork]
+    failures: list[Failure]
+    at_once: int
+
+
+def perform_some(works: Sequence[BaseWork], history: History, seconds: float | None = None) -> Performed:
     """Do as many of the runs side by side as is quicker than one by one, from the first on.
 
-    Returns:
-        how many have been done, and which of them could not be, each with its error.
+    Args:
+        works: runs that may be done side by side.
+        history: where they are recorded.
+        seconds: after which each ends with the state that it is making; None does them to the end.
 
     Raises:
         HistoryError: nothing can be recorded.
@@ -48,24 +66,27 @@ def perform_some(works: Sequence[BaseWork], history: History) -> tuple[int, list
     if len(works) > 1:
         with contextlib.suppress(PrunusError):  # what is wrong with it is told when it is done
             count = min(len(works), _performer(works[0], history).at_once)
-    return count, perform_together(works[:count], history)
+    done = perform_together(works[:count], history, seconds)
+    return done._replace(left=[*works[count:], *done.left])
 
 
-def perform_together(works: Sequence[BaseWork], history: History) -> list[Failure]:
+def perform_together(works: Sequence[BaseWork], history: History, seconds: float | None = None) -> Performed:
     """Do several runs side by side, and what they train at the same time as one model where that is quicker.
 
     Each ends as it ends by itself, and one that cannot be done leaves the others alone.
 
-    Returns:
-        the runs that could not be done, each with its error.
+    Args:
+        works, history, seconds: see ``perform_some``.
 
     Raises:
         HistoryError: nothing can be recorded.
     """
     failures: list[Failure] = []
     with one_thread(), contextlib.ExitStack() as at_end:
-        runs = [_Run(work, history) for work in sorted(works, key=lambda work: work.id)]  # so that two processes that
-        for run in runs:  # share work do not wait for one another
+        until = time.perf_counter() + (math.inf if seconds is None else seconds)
+        # In order of their ids, so that two processes that share work do not wait for one another.
+        runs = [_Run(work, history, until) for work in sorted(works, key=lambda work: work.id)]
+        for run in runs:
             at_end.callback(run.states.close)
         answers: dict[_Run, Outcome] = {run: [] for run in runs}
         while answers:
@@ -83,7 +104,7 @@ def perform_together(works: Sequence[BaseWork], history: History) -> list[Failur
             answers = dict(zip(asked, fit_together([*asked.values()]), strict=True))
             for run in asked:
                 run.charge((time.perf_counter() - started) / len(asked))
-    return failures
+    return Performed([run.work for run in runs if run.stopped], failures, len(runs))
 
 
 class _Run:
@@ -92,10 +113,12 @@ class _Run:
     Args:
         work: the run.
         history: where its states are recorded.
+        until: when it makes no further state.
     """
 
-    def __init__(self, work: BaseWork, history: History) -> None:
-        self.work, self._history = work, history
+    def __init__(self, work: BaseWork, history: History, until: float) -> None:
+        self.work, self._history, self._until = work, history, until
+        self.stopped = False
         self.states = self._record_states()
         self._begun = False
         self._seconds = self._since = 0.0
@@ -134,7 +157,10 @@ class _Run:
             performer = _performer(work, history)
             history.begin(_run_record(work, performer))
             recorded = {state.position for state in history.states(work.id)}
-            for position in sorted({*range(work.states_planned)} - recorded):
+            for number, position in enumerate(sorted({*range(work.states_planned)} - recorded)):
+                if number and time.perf_counter() > self._until:
+                    self.stopped = True
+                    return
                 self._seconds, self._since = 0.0, time.perf_counter()
                 finished = yield from performer.make(position)
                 seconds = self._seconds + time.perf_counter() - self._since

@@ -15,13 +15,14 @@ from typing import Any
 from prunus.errors import ArgumentError, PrunusError, TrainingError
 from prunus.experiments.base_work import BaseWork
 from prunus.experiments.environment import available_cores
-from prunus.experiments.performing import Failure, check_data, now, perform_some
+from prunus.experiments.performing import Failure, Performed, check_data, now, perform_some
 from prunus.experiments.recipe import Recipe
 from prunus.experiments.workshop import forget_tasks
 from prunus.history.records import ExperimentRecord
 from prunus.history.store import History
 
 POLL_SECONDS = 0.2
+SLICE_SECONDS = 3.0  # for which a run is worked on while others wait
 
 
 @dataclass(frozen=True)
@@ -105,33 +106,40 @@ def _here(works: list[BaseWork], history: History, progress: _Counter) -> list[F
     failures: list[Failure] = []
     waiting = list(works)
     while ready := list(_ready(waiting, [], [work for work, _ in failures])):
-        group = _group(ready, 1)
-        done, failed = perform_some(group, history)
-        for work in group[:done]:
-            waiting.remove(work)
-        failures += failed
+        group = _group(ready, 1, {})
+        done = perform_some(group, history)
+        for work in group:
+            if work not in done.left:
+                waiting.remove(work)
+        failures += done.failures
         progress.tell()
     return failures
 
 
 def _in_processes(works: list[BaseWork], history: History, jobs: int, progress: _Counter) -> list[Failure]:
-    """Runs in processes of their own; a technique starts when the dense network of its seed is trained."""
+    """Runs in processes of their own; a technique starts when the dense network of its seed is trained.
+
+    Where there are more runs than processes, each is put back after a while, so that the last ones end together and no
+    process is idle while another has several to do.
+    """
     from loky import ProcessPoolExecutor
 
     executor = ProcessPoolExecutor(jobs, initializer=_die_with_parent, initargs=(os.getpid(),))
-    running: dict[Future[tuple[int, list[tuple[Failure, str]]]], list[BaseWork]] = {}
+    running: dict[Future[tuple[Performed, list[str]]], list[BaseWork]] = {}
     failures: list[Failure] = []
     waiting = list(works)
+    at_once: dict[str | None, int] = {}
     try:
         while waiting or running:
             at_work = [work for group in running.values() for work in group]
             while (free := jobs - len(running)) and (
                 ready := list(_ready(waiting, at_work, [each for each, _ in failures]))
             ):
-                group = _group(ready, free)
+                group = _group(ready, free, at_once)
                 for work in group:
                     waiting.remove(work)
-                running[executor.submit(_perform_apart, group, history.folder)] = group
+                seconds = SLICE_SECONDS if waiting else None
+                running[executor.submit(_perform_apart, group, history.folder, seconds)] = group
                 at_work += group
             for future in [each for each in running if each.done()]:
                 group = running.pop(future)
@@ -141,11 +149,13 @@ def _in_processes(works: list[BaseWork], history: History, jobs: int, progress: 
                         "a process died at work, perhaps for want of memory: use fewer at once (jobs); "
                         "what is recorded stays"
                     ) from error
-                done, failed = future.result()
-                for (work, failure), told in failed:
+                done, tracebacks = future.result()
+                for (_, failure), told in zip(done.failures, tracebacks, strict=True):
                     failure.__cause__ = _Traceback(told)
-                    failures.append((work, failure))
-                waiting = group[done:] + waiting
+                failures += done.failures
+                waiting += done.left
+                if len(group) > done.at_once:
+                    at_once[group[0].beside] = done.at_once
             progress.tell()
             wait(running, POLL_SECONDS, FIRST_COMPLETED)
     finally:
@@ -153,13 +163,19 @@ def _in_processes(works: list[BaseWork], history: History, jobs: int, progress: 
     return failures
 
 
-def _group(ready: list[BaseWork], processes: int) -> list[BaseWork]:
-    """The first, and of those that may be done beside it so many that each process gets as many."""
+def _group(ready: list[BaseWork], processes: int, at_once: Mapping[str | None, int]) -> list[BaseWork]:
+    """The first, and of those that may be done beside it so many that each process gets as many.
+
+    Args:
+        ready: that can be begun.
+        processes: that are free.
+        at_once: what they have in common → how many are done side by side, where that is known to be fewer.
+    """
     first = ready[0]
     if first.beside is None:
         return [first]
     beside = [work for work in ready if work.beside == first.beside]
-    return beside[: -(-len(beside) // processes)]
+    return beside[: min(-(-len(beside) // processes), at_once.get(first.beside, len(beside)))]
 
 
 def _ready(waiting: list[BaseWork], running: list[BaseWork], failed: list[BaseWork]) -> Iterator[BaseWork]:
@@ -193,9 +209,9 @@ class _Traceback(Exception):
         return f"\n{self.args[0]}"
 
 
-def _perform_apart(works: list[BaseWork], folder: Path) -> tuple[int, list[tuple[Failure, str]]]:
-    done, failures = perform_some(works, History(folder, create=False))
-    return done, [(failure, "".join(traceback.format_exception(failure[1]))) for failure in failures]
+def _perform_apart(works: list[BaseWork], folder: Path, seconds: float | None) -> tuple[Performed, list[str]]:
+    done = perform_some(works, History(folder, create=False), seconds)
+    return done, ["".join(traceback.format_exception(failure)) for _, failure in done.failures]
 
 
 def _recipe(recipe: Recipe | Path | str | Mapping[str, Any]) -> Recipe:
