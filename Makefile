@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint types contracts unit snippets bench clean
+.PHONY: demo test lint types contracts unit snippets bench reproduce-quick clean
 .DEFAULT_GOAL := demo
 
 demo: $(VENV)/installed
@@ -35,6 +35,10 @@ bench: $(VENV)/developing
 	$(BIN)/python benchmarks/calibration.py
 	$(BIN)/python benchmarks/trees.py
 	$(BIN)/python benchmarks/tickets.py
+
+# Ends with an error where a claim of a paper does not hold at the small scale.
+reproduce-quick: $(VENV)/developing
+	$(BIN)/python reproductions/frankle_carbin_2019.py --quick
 
 # torch first and pinned: without the constraint pip takes a build of several gigabytes
 $(VENV)/installed: pyproject.toml constraints.txt

@@ -137,10 +137,8 @@ def main() -> None:
     minutes = (datetime.now(UTC) - started).total_seconds() / 60
     print(f"# {asked['title']}\n")
     print(f"`{' '.join(command)}`, commit {_commit()}, {started:%Y-%m-%d}, {platform.machine()} with")
-    print(
-        f"{available_cores()} cores, {minutes:.0f} minutes, {dense.accuracy.count} seeds; ± half the 95 % interval, paired"
-    )
-    print("by seed.\n")
+    print(f"{available_cores()} cores, {minutes:.0f} minutes, {dense.accuracy.count} seeds; ± half the 95 % interval,")
+    print("paired by seed.\n")
     print("\n".join(table(verdicts, rounds)))
     print("\nClaims in kind:\n")
     held = claims(verdicts, rounds)

@@ -107,3 +107,19 @@ def test_structure_is_shown_for_every_technique_and_layer(folder, monkeypatch):
     assert all(len(line) <= 82 for line in lines)
     found = json.loads(CliRunner().invoke(app, [*arguments, "--json"]).output)
     assert found["techniques"]["tuned"]["fc1.weight"]["groups"] == 64
+
+
+def test_stability_is_shown_at_80_columns(tmp_path, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    technique = {"name": "tickets", "retrain": "rewind", "each": {"ticket": ["found", "reordered"]}}
+    prunus.run({**RECIPE, "seeds": [0, 1], "technique": [technique]}, history=tmp_path / "h", jobs=1)
+    arguments = ["tickets", "stability", "--history", str(tmp_path / "h"), "--points", "3"]
+    lines = CliRunner().invoke(app, arguments).output.splitlines()
+    assert [line.split()[:3] for line in lines if line.startswith("tickets ")][1:] == [
+        ["tickets", "50", "%"], ["tickets", "10", "%"],
+    ]  # fmt: skip
+    assert all(len(line) <= 84 for line in lines)
+    found = json.loads(CliRunner().invoke(app, [*arguments, "--json"]).output)
+    assert [(each["ticket"], each["sparsity"], len(each["paths"][0]["errors"])) for each in found] == [
+        ("tickets", 0.5, 3), ("tickets", 0.9, 3),
+    ]  # fmt: skip

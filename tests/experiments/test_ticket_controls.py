@@ -8,7 +8,7 @@ from prunus.errors import RecipeError
 from prunus.experiments.recipe import Recipe
 from prunus.tasks.load import load_task
 
-KINDS = ["found", "reinitialised", "shuffled", "redrawn", "inverted"]
+KINDS = ["found", "reinitialised", "shuffled", "redrawn", "inverted", "reordered", "untrained", "signed"]
 TICKETS = {"name": "tickets", "schedule": "levels", "retrain": "rewind", "each": {"ticket": KINDS}}
 
 
@@ -38,7 +38,8 @@ def test_each_control_changes_what_it_is_called_after_and_nothing_else(tried):
             assert each.removed == tickets.removed, name
             assert found[name][position].record.parent == found["tickets"][position].id
             assert found[name][position].record.requested_sparsity == (0.5, 0.8)[position]
-        assert masks["tickets, reinitialised"] == tickets
+        for name in ("reinitialised", "reordered", "untrained", "signed"):
+            assert masks[f"tickets, {name}"] == tickets
         drawn = [masks["tickets, shuffled"], masks["tickets, redrawn"]]
         for each in drawn:
             assert each != tickets
@@ -65,6 +66,34 @@ def test_they_train_from_the_first_weights_or_from_new_ones(tried, perform):
     )
 
 
+def test_a_sibling_begins_with_the_same_weights_and_sees_another_order(tried):
+    found, fits = tried
+    same = [fit for fit in fits if fit.masks == restored(found["tickets"][1])[1]]
+    ticket, sibling = (
+        next(fit for fit in same if close(fit.steps[-1], restored(found[name][1])[0]))
+        for name in ("tickets", "tickets, reordered")
+    )
+    assert all(torch.equal(ticket.begun_with[name], weight) for name, weight in sibling.begun_with.items())
+    assert ticket.seed != sibling.seed
+
+
+def close(weights, model):
+    return all(torch.equal(weights[name], parameter.detach()) for name, parameter in model.named_parameters())
+
+
+def test_what_is_not_trained_has_the_first_weights_or_their_signs(tried):
+    found, _ = tried
+    initial = restored(found["tickets"][0].lineage()[0])[0]
+    untrained, masks = restored(found["tickets, untrained"][1])
+    signed, _ = restored(found["tickets, signed"][1])
+    for name, mask in masks.items():
+        first = initial.get_parameter(name)
+        assert torch.equal(untrained.get_parameter(name), first * mask)
+        assert torch.allclose(signed.get_parameter(name), first.sign() * first.std() * mask)
+    assert found["tickets, signed"][1].record.retraining == "none"
+    assert found["tickets, signed"][1].record.training_loss == ()
+
+
 def test_a_control_alone_finds_the_tickets_first_and_shares_them(perform, tmp_path):
     alone = perform({"schedule": "levels", "retrain": "rewind", "ticket": "shuffled"})
     assert {*runs(alone)} == {
@@ -73,7 +102,7 @@ def test_a_control_alone_finds_the_tickets_first_and_shares_them(perform, tmp_pa
     both = perform({"schedule": "levels", "retrain": "rewind", "each": {"ticket": KINDS[:3]}})
     assert len(prunus.History(both.folder).runs()) == 4
     named = Recipe.of({"seeds": [0], "sparsities": [0.5], "task": "tinytask:task", "technique": [TICKETS]}).works()
-    assert len(named) == 6
+    assert len(named) == 1 + len(KINDS)
 
 
 def test_controls_of_late_rewinding_begin_where_their_tickets_begin(perform, fits):

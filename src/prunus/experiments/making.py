@@ -143,7 +143,12 @@ class TechniqueMaker(Maker):
         if how == "reinit":
             model.load_state_dict(shop.build(work.pruning_seed("reinit", position)).state_dict())
         masks.apply(model)
-        return (yield Fit(self._taught(shop.trainer()), model, work.order_seed(), masks, Stretch(self._rewind_step)))
+        stretch = Stretch(self._rewind_step)
+        return (yield Fit(self._taught(shop.trainer()), model, self.order_seed(position), masks, stretch))
+
+    def order_seed(self, position: int) -> int:
+        """Of the order in which kept weights see the data when they are trained again from a step of the plan."""
+        return self.work.order_seed()
 
     def _taught(self, trainer: Trainer) -> Trainer:
         """The trainer with the trained dense network as a teacher, where the technique asks for it."""

@@ -23,7 +23,7 @@ from prunus.schedules.table import SCHEDULES
 from prunus.training.tables import PENALTIES
 
 Retraining = Literal["finetune", "rewind", "rewind-lr", "reinit", "none"]
-Ticket = Literal["found", "reinitialised", "shuffled", "redrawn", "inverted"]
+Ticket = Literal["found", "reinitialised", "shuffled", "redrawn", "inverted", "reordered", "untrained", "signed"]
 _COMBINED = "a combination of each"
 
 
@@ -55,7 +55,9 @@ class TechniqueSettings(Settings):
         rewind_step: step of the dense training to go back to; 0 is the initialisation.
         ticket: ``"found"`` trains what the technique has found; the others train a control of each: ``"reinitialised"``
             has new weights, ``"shuffled"`` as many weights of each layer at random, ``"redrawn"`` both, ``"inverted"``
-            the weights with the highest scores removed. The technique without it is run too.
+            the weights with the highest scores removed, ``"reordered"`` sees the data in another order, ``"untrained"``
+            is not trained at all, and neither is ``"signed"``, whose weights are one constant in each layer with the
+            signs of the first ones. The technique without it is run too.
         epochs: of fine-tuning; those of the training where it is left out.
         learning_rate: of fine-tuning; the last of the training where it is left out.
         fraction: largest share of what is left that one round of ``"iterative"`` removes; with ``rewire``, the share of

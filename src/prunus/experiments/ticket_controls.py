@@ -17,6 +17,10 @@ from prunus.experiments.work import Step
 from prunus.history.state import State
 from prunus.masks.masks import Masks
 
+NEW_WEIGHTS = ("reinitialised", "redrawn")
+RANDOM = ("shuffled", "redrawn")
+UNTRAINED = ("untrained", "signed")
+
 
 class TicketMaker(TechniqueMaker):
     """The control of each ticket that another run has found at the same sparsity.
@@ -25,7 +29,7 @@ class TicketMaker(TechniqueMaker):
     lost when these are drawn anew.
 
     Source: Frankle & Carbin 2019, random reinitialisation (arXiv:1803.03635); Frankle et al. 2021, shuffling and
-        inversion (arXiv:2009.08576).
+        inversion (arXiv:2009.08576); Zhou et al. 2019, supermasks (arXiv:1905.01067).
     """
 
     def make(self, position: int) -> Making:
@@ -36,7 +40,9 @@ class TicketMaker(TechniqueMaker):
         if masks is None:
             raise HistoryError(f"the state {ticket.id} has no masks, so it is no ticket")
         allocation = self._changed(ticket, masks, step, model)
-        how = "reinit" if kind in ("reinitialised", "redrawn") else "rewind"
+        if kind in UNTRAINED:
+            self._leave_untrained(model, allocation.masks)
+        how = "none" if kind in UNTRAINED else "reinit" if kind in NEW_WEIGHTS else "rewind"
         losses = yield from self._retrain(how, model, allocation.masks, step.position)
         self._recalibrate(model)
         pruning = self._pruning(step, allocation)
@@ -48,12 +54,30 @@ class TicketMaker(TechniqueMaker):
         found = super().technique
         return replace(found, control="invert") if self.settings.ticket == "inverted" else found
 
+    def order_seed(self, position: int) -> int:
+        """Of the order of the data, which is another one where that is what is changed."""
+        if self.settings.ticket == "reordered":
+            return self.work.pruning_seed("reordered", position)
+        return super().order_seed(position)
+
+    @torch.no_grad()
+    def _leave_untrained(self, model: nn.Module, masks: Masks) -> None:
+        """The first weights under the masks, or their signs times their standard deviation in each layer.
+
+        Source: Zhou et al. 2019, supermasks and signed constants (arXiv:1905.01067).
+        """
+        model.load_state_dict(self.rewound_state())
+        for parameter in masks.parameters_of(model).values():
+            if self.settings.ticket == "signed":
+                parameter.copy_(parameter.sign() * parameter.std())
+        masks.apply(model)
+
     def _changed(self, ticket: State, masks: Masks, step: Step, model: nn.Module) -> Allocation:
         allocation = Allocation(masks, step.sparsity, ticket.record.pruning.protected if ticket.record.pruning else ())
         kind = self.settings.ticket
         if kind == "inverted":  # by the dense network's scores: what earlier rounds removed has none to tell it apart
             return self._allocate(step, self.restored(self.trained_state)[0], None)
-        if kind == "reinitialised":
+        if kind not in RANDOM:
             return allocation
         generator = torch.Generator().manual_seed(self.work.pruning_seed(kind, step.position))
         return shuffled(

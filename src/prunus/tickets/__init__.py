@@ -7,6 +7,8 @@ from prunus.lookup import lazy_attributes
 __all__ = [
     "Agreement",
     "Comparison",
+    "Path",
+    "Stability",
     "Structure",
     "Ticket",
     "Tickets",
@@ -18,7 +20,11 @@ __all__ = [
     "found_masks",
     "gather_tickets",
     "judge",
+    "linear_path",
     "mean_structure",
+    "relative_change",
+    "same_signs",
+    "stability",
     "structure",
 ]
 
@@ -27,6 +33,8 @@ __getattr__ = lazy_attributes(
     {
         "Agreement": "prunus.tickets.overlap",
         "Comparison": "prunus.tickets.comparison",
+        "Path": "prunus.tickets.connectivity",
+        "Stability": "prunus.tickets.siblings",
         "Structure": "prunus.tickets.unit_structure",
         "Ticket": "prunus.tickets.gathering",
         "Tickets": "prunus.tickets.gathering",
@@ -38,7 +46,10 @@ __getattr__ = lazy_attributes(
         "found_masks": "prunus.tickets.comparison",
         "gather_tickets": "prunus.tickets.gathering",
         "judge": "prunus.tickets.verdict",
+        "linear_path": "prunus.tickets.connectivity",
         "mean_structure": "prunus.tickets.unit_structure",
+        "relative_change": "prunus.tickets.connectivity",
+        "same_signs": "prunus.tickets.connectivity",
         "structure": "prunus.tickets.unit_structure",
     },
 )

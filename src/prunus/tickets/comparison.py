@@ -17,6 +17,7 @@ from prunus.tickets.overlap import Agreement, agreement
 if TYPE_CHECKING:
     from prunus.masks.masks import Masks
 
+SAME_MASKS = ("reinitialised", "reordered", "untrained", "signed")  # controls whose masks are those of their tickets
 Found = Mapping[str, Mapping[int, "Masks"]]  # technique → seed → masks
 
 
@@ -50,8 +51,8 @@ def found_masks(history: History, experiment: str | None = None, sparsity: float
         sparsity: that was asked for; the highest that most techniques have where None.
 
     Returns:
-        the sparsity, and the masks in the order of the recipe; reinitialised tickets are left out, whose masks are
-        those of their tickets.
+        the sparsity, and the masks in the order of the recipe; controls are left out whose masks are those of
+        their tickets.
 
     Raises:
         UnknownNameError, ArgumentError: there is no such experiment, or several.
@@ -61,7 +62,7 @@ def found_masks(history: History, experiment: str | None = None, sparsity: float
 
     record = history.experiment(experiment)
     view = history.restricted_to(record.id)
-    runs = {run.id: run for run in view.runs() if run.settings.get("ticket") != "reinitialised"}
+    runs = {run.id: run for run in view.runs() if run.settings.get("ticket") not in SAME_MASKS}
     states = [
         (runs[each], state.record)
         for each in record.runs

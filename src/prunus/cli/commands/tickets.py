@@ -129,6 +129,44 @@ def structure(
     say("it all; by chance: as many weights of each layer at random.")
 
 
+@app.command()
+def stability(
+    experiment: Experiment = None,
+    folder: HistoryFolder = None,
+    points: Annotated[int, typer.Option(help="On the line between two networks, its ends included.", min=2)] = 30,
+    as_json: AsJson = False,
+) -> None:
+    """Say whether tickets end in one valley whatever the order of the data, and how far their weights go."""
+    from prunus.history.store import History
+    from prunus.tickets.gathering import gather_tickets
+    from prunus.tickets.siblings import stability as measured
+
+    history = History(folder, create=False)
+    found = measured(history, gather_tickets(history, experiment), points)
+    if as_json:
+        print_json(
+            [{**vars(each), "ticket": each.ticket.technique, "sparsity": each.ticket.sparsity} for each in found]
+        )
+        return
+    rows = [
+        [
+            each.ticket.technique,
+            f"{100 * (1 - each.ticket.sparsity):.4g} %",
+            _shown(each.barrier, 100, sign=True),
+            _shown(each.sibling_signs, 100),
+            _shown(each.signs, 100),
+            _shown(each.change, 100, digits=0),
+        ]
+        for each in found
+    ]
+    columns = ["tickets", "left", "barrier", "signs alike", "signs kept", "change in %"]
+    print_table(columns, rows, "Each ticket beside a sibling that saw the data in another order, over seeds")
+    say("")
+    say("barrier: points by which the test error rises on the line between the two, measured")
+    say(f"at {points} points; signs alike: % of the kept weights with one sign in both; signs")
+    say("kept: % that end with the sign of their first value; change: in norm.")
+
+
 def _print(technique: str, verdicts: list[Verdict]) -> None:
     controls = list(dict.fromkeys(kind for each in verdicts for kind in each.to_controls))
     columns = ["left", "accuracy", "to dense", "stops at", "later", "verdict", *(f"to {kind}" for kind in controls)]
