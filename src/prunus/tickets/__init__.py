@@ -50,6 +50,7 @@ __getattr__ = lazy_attributes(
         "mean_structure": "prunus.tickets.unit_structure",
         "relative_change": "prunus.tickets.connectivity",
         "same_signs": "prunus.tickets.connectivity",
+        "stability": "prunus.tickets.siblings",
         "structure": "prunus.tickets.unit_structure",
     },
 )
