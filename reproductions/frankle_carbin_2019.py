@@ -13,17 +13,13 @@ Prints a table in Markdown, and ends with status 1 where a claim of the paper th
 from __future__ import annotations
 
 import argparse
-import platform
-import subprocess
 import sys
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import prunus
-from prunus.experiments.environment import available_cores
-from prunus.selection.statistics import Interval
 from prunus.tickets import Verdict, gather_tickets, judge
+from tables import claims, head, shown, table
 
 LAYERS = {"fc1": 235_200, "fc2": 30_000, "fc3": 1_000}
 RATES = {"fc1": 0.2, "fc2": 0.2, "fc3": 0.1}
@@ -68,34 +64,45 @@ def recipe(quick: bool) -> dict[str, Any]:
     }
 
 
-def table(verdicts: list[Verdict], rounds: tuple[int, ...]) -> list[str]:
-    """One row for each number of rounds, in Markdown."""
-    lines = [
-        "| left | ticket: accuracy % | to dense, points | stops at step | later than dense, % | verdict | to "
-        "reinitialised, points | one-shot: to dense, points | later, % | the paper, of its tickets |",
-        "|---|---|---|---|---|---|---|---|---|---|",
-    ]
+COLUMNS = (
+    "left",
+    "ticket: accuracy %",
+    "to dense, points",
+    "stops at step",
+    "later than dense, %",
+    "verdict",
+    "to reinitialised, points",
+    "one-shot: to dense, points",
+    "later, %",
+    "the paper, of its tickets",
+)
+
+
+def rows(verdicts: list[Verdict], rounds: tuple[int, ...]) -> list[list[str]]:
+    """One for each number of rounds."""
+    lines = []
     found = {(each.ticket.technique, each.ticket.sparsity): each for each in verdicts}
     for each in rounds:
         sparsity = 1 - left(each)
         ticket, once = found[WINNING, sparsity], found[ONE_SHOT, sparsity]
-        cells = [
-            f"{100 * left(each):.1f} %",
-            shown(ticket.accuracy, 100, 2),
-            shown(ticket.to_dense, 100, 2, sign=True),
-            shown(ticket.step, 1, 0),
-            shown(ticket.later, 100, 0, sign=True),
-            ticket.word,
-            shown(ticket.to_controls["reinitialised"], 100, 2, sign=True),
-            shown(once.to_dense, 100, 2, sign=True),
-            shown(once.later, 100, 0, sign=True),
-            PAPER.get(each, ""),
-        ]
-        lines.append(f"| {' | '.join(cells)} |")
+        lines.append(
+            [
+                f"{100 * left(each):.1f} %",
+                shown(ticket.accuracy, 100, 2),
+                shown(ticket.to_dense, 100, 2, sign=True),
+                shown(ticket.step, 1, 0),
+                shown(ticket.later, 100, 0, sign=True),
+                ticket.word,
+                shown(ticket.to_controls["reinitialised"], 100, 2, sign=True),
+                shown(once.to_dense, 100, 2, sign=True),
+                shown(once.later, 100, 0, sign=True),
+                PAPER.get(each, ""),
+            ]
+        )
     return lines
 
 
-def claims(verdicts: list[Verdict], rounds: tuple[int, ...]) -> dict[str, bool]:
+def holding(verdicts: list[Verdict], rounds: tuple[int, ...]) -> dict[str, bool]:
     """What the paper claims in kind, and whether it holds here."""
     found = {(each.ticket.technique, each.ticket.sparsity): each for each in verdicts}
     tickets = [found[WINNING, 1 - left(each)] for each in rounds]
@@ -109,18 +116,6 @@ def claims(verdicts: list[Verdict], rounds: tuple[int, ...]) -> dict[str, bool]:
     }
 
 
-def shown(interval: Interval | None, factor: float, digits: int, *, sign: bool = False) -> str:
-    if interval is None or interval.low is None:
-        return "–"
-    half = factor * (interval.mean - interval.low)
-    return f"{factor * interval.mean:{'+' if sign else ''}.{digits}f} ± {half:.{digits}f}".replace("-", "−")
-
-
-def _commit() -> str:
-    asked = ["git", "rev-parse", "--short", "HEAD"]
-    return subprocess.run(asked, capture_output=True, text=True, cwd=Path(__file__).parent).stdout.strip() or "unknown"
-
-
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--quick", action="store_true")
@@ -132,18 +127,11 @@ def main() -> None:
     rounds = ROUNDS[1::2] if options.quick else ROUNDS
     tickets = gather_tickets(history)
     verdicts = judge(tickets)
-    dense = next(each for each in verdicts if each.ticket.technique == WINNING)
-    command = ["python", "reproductions/frankle_carbin_2019.py", *(["--quick"] if options.quick else [])]
-    minutes = (datetime.now(UTC) - started).total_seconds() / 60
-    print(f"# {asked['title']}\n")
-    print(f"`{' '.join(command)}`, commit {_commit()}, {started:%Y-%m-%d}, {platform.machine()} with")
-    print(f"{available_cores()} cores, {minutes:.0f} minutes, {dense.accuracy.count} seeds; ± half the 95 % interval,")
-    print("paired by seed.\n")
-    print("\n".join(table(verdicts, rounds)))
-    print("\nClaims in kind:\n")
-    held = claims(verdicts, rounds)
-    for claim, holds in held.items():
-        print(f"- {'holds' if holds else 'DOES NOT HOLD'}: {claim}")
+    seeds = next(each.accuracy.count for each in verdicts)
+    print(head(asked["title"], "frankle_carbin_2019.py", options.quick, seeds, started))
+    print(table(COLUMNS, rows(verdicts, rounds)))
+    held = holding(verdicts, rounds)
+    print(claims(held))
     sys.exit(0 if all(held.values()) else 1)
 
 
