@@ -16,6 +16,7 @@ from prunus.report import details, names, palette, ranking, runs, tables, verdic
 from prunus.report.curves import Curve, Point, closeup_floor, curves, dense_point
 from prunus.report.evidence import Evidence, gather
 from prunus.report.frame import CLOSEUPS, LAYOUTS
+from prunus.report.lottery import lottery
 from prunus.report.terms import terms_of
 from prunus.report.toml import to_toml
 
@@ -97,6 +98,7 @@ def _numbers(evidence: Evidence) -> dict[str, Any]:
         "dense_point": dense,
         **_charts(evidence, lines, dense),
         "rankings": ranking.levels(evidence) if evidence.is_crowded else [],
+        "lottery": lottery(evidence),
         "told_apart": evidence.highlighted if evidence.is_crowded else evidence.techniques,
         "comparisons": compared,
         "folded": len(compared) > _MOST_ROWS_OPEN,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from prunus.errors import SelectionError
@@ -66,27 +66,38 @@ def gather_tickets(history: History, experiment: str | None = None) -> Tickets:
     record = history.experiment(experiment)
     view = history.restricted_to(record.id)
     runs = {run.id: run for run in view.runs()}
-    ordered = [runs[each] for each in record.runs if each in runs]
-    dense: dict[int, StateRecord] = {}
-    found: dict[tuple[str, float], dict[int, StateRecord]] = {}
-    of: dict[str, RunRecord] = {}
-    for run in ordered:
-        records = [state.record for state in view.states(run.id)]
-        if run.technique == "dense":
-            dense.update((run.seed, each) for each in records if each.kind == "trained")
-        elif run.settings.get("retrain") == "rewind":
-            of[run.technique] = run
-            for each in records:
-                if each.kind == "pruned" and each.requested_sparsity in run.sparsities:
-                    found.setdefault((run.technique, each.requested_sparsity), {})[run.seed] = each
-    if not found:
+    found = tickets_of([runs[each] for each in record.runs if each in runs], [each.record for each in view.states()])
+    if not found.tickets:
         raise SelectionError(
             f"the experiment {record.id} has no tickets: what was pruned and trained again from its first weights, by "
             "retrain = 'rewind'"
         )
+    return found
+
+
+def tickets_of(runs: Iterable[RunRecord], states: Iterable[StateRecord]) -> Tickets:
+    """The tickets among these states.
+
+    Args:
+        runs: of one experiment, in the order of its recipe.
+        states: of these runs.
+    """
+    by_run: dict[str, list[StateRecord]] = {}
+    for state in states:
+        by_run.setdefault(state.run, []).append(state)
+    dense: dict[int, StateRecord] = {}
+    found: dict[tuple[str, float], dict[int, StateRecord]] = {}
+    of: dict[str, RunRecord] = {}
+    for run in runs:
+        for state in by_run.get(run.id, ()):
+            if run.technique == "dense" and state.kind == "trained":
+                dense[run.seed] = state
+            elif run.settings.get("retrain") == "rewind" and state.requested_sparsity in run.sparsities:
+                of[run.technique] = run
+                found.setdefault((run.technique, state.requested_sparsity), {})[run.seed] = state
     tickets = [
-        Ticket(technique, _family(of[technique]), of[technique].settings.get("ticket", FOUND), sparsity, states)
-        for (technique, sparsity), states in found.items()
+        Ticket(technique, _family(of[technique]), of[technique].settings.get("ticket", FOUND), sparsity, states_of)
+        for (technique, sparsity), states_of in found.items()
     ]
     return Tickets(dense, tuple(tickets))
 

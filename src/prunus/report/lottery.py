@@ -1,0 +1,93 @@
+"""The verdicts on lottery tickets, as the page shows them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from prunus.report.evidence import Evidence
+from prunus.report.words import percent, signed, sparsity_percent
+from prunus.selection.statistics import Interval
+from prunus.tickets.gathering import FOUND, tickets_of
+from prunus.tickets.verdict import LATER, MARGIN, Verdict, judge
+
+Cell = tuple[str, str, bool]  # the mean, half its interval, and whether that excludes zero
+
+
+@dataclass(frozen=True)
+class TicketRow:
+    """One ticket at one sparsity.
+
+    Attributes:
+        technique: that found it.
+        index: of its mark.
+        left: what is left of the weights.
+        accuracy, to_dense, step, later: see ``Verdict``.
+        word: the verdict.
+        to_controls: one for each control of the section; empty texts where the ticket has none.
+    """
+
+    technique: str
+    index: int | None
+    left: str
+    accuracy: Cell
+    to_dense: Cell
+    step: Cell
+    later: Cell
+    word: str
+    to_controls: tuple[Cell, ...]
+
+
+@dataclass(frozen=True)
+class Lottery:
+    """The section on tickets.
+
+    Attributes:
+        rows: by technique and rising sparsity.
+        controls: what the controls have changed.
+        margin: of accuracy, in points.
+        later: in per cent of the dense network's steps.
+    """
+
+    rows: tuple[TicketRow, ...]
+    controls: tuple[str, ...]
+    margin: str
+    later: str
+
+
+def lottery(evidence: Evidence) -> Lottery | None:
+    """The verdict on every ticket; None where no controls and no learning curves make it an experiment on tickets."""
+    tickets = tickets_of(evidence.runs, evidence.states.values())
+    if not tickets.dense or not any(
+        ticket.kind != FOUND or any(state.curve for state in ticket.states.values()) for ticket in tickets.tickets
+    ):
+        return None
+    verdicts = [each for each in judge(tickets) if each.ticket.states.keys() & tickets.dense.keys()]
+    controls = tuple(dict.fromkeys(kind for each in verdicts for kind in each.to_controls))
+    rows = tuple(_row(each, evidence, controls) for each in verdicts)
+    return Lottery(rows, controls, f"{100 * MARGIN:g}", f"{100 * LATER:g}") if rows else None
+
+
+def _row(verdict: Verdict, evidence: Evidence, controls: tuple[str, ...]) -> TicketRow:
+    ticket = verdict.ticket
+    return TicketRow(
+        ticket.technique,
+        evidence.index(ticket.technique),
+        sparsity_percent(1 - ticket.sparsity),
+        (percent(verdict.accuracy.mean), _half(verdict.accuracy, 100), False),
+        _difference(verdict.to_dense, 100),
+        (f"{verdict.step.mean:,.0f}", _half(verdict.step, 1, 0), False) if verdict.step else ("–", "", False),
+        _difference(verdict.later, 100, 0) if verdict.later else ("–", "", False),
+        verdict.word,
+        tuple(
+            _difference(verdict.to_controls[kind], 100) if kind in verdict.to_controls else ("", "", False)
+            for kind in controls
+        ),
+    )
+
+
+def _difference(interval: Interval, factor: float, decimals: int = 1) -> Cell:
+    return signed(factor * interval.mean, decimals), _half(interval, factor, decimals), interval.excludes_zero
+
+
+def _half(interval: Interval, factor: float, decimals: int = 1) -> str:
+    return "" if interval.high is None else f"±{factor * (interval.high - interval.mean):.{decimals}f}"
