@@ -7,6 +7,7 @@ from prunus.lookup import lazy_attributes
 __all__ = [
     "Agreement",
     "Comparison",
+    "Consensus",
     "Path",
     "Stability",
     "Structure",
@@ -26,6 +27,7 @@ __all__ = [
     "same_signs",
     "stability",
     "structure",
+    "vote",
 ]
 
 __getattr__ = lazy_attributes(
@@ -33,6 +35,7 @@ __getattr__ = lazy_attributes(
     {
         "Agreement": "prunus.tickets.overlap",
         "Comparison": "prunus.tickets.comparison",
+        "Consensus": "prunus.tickets.voting",
         "Path": "prunus.tickets.connectivity",
         "Stability": "prunus.tickets.siblings",
         "Structure": "prunus.tickets.unit_structure",
@@ -52,5 +55,6 @@ __getattr__ = lazy_attributes(
         "same_signs": "prunus.tickets.connectivity",
         "stability": "prunus.tickets.siblings",
         "structure": "prunus.tickets.unit_structure",
+        "vote": "prunus.tickets.voting",
     },
 )
