@@ -71,6 +71,11 @@ class CalledTwice(nn.Module):
         return self.out(self.hidden(self.hidden(inputs.flatten(1)).relu()))
 
 
+class CannotBeCopied(Residual):
+    def __deepcopy__(self, memo):
+        raise TypeError("not this one")
+
+
 def mlp():
     return build_model("mlp", (8, 8), 10)
 
@@ -144,6 +149,13 @@ def test_a_stack_ends_bit_for_bit_as_its_models_alone(plan, stacks):
 def test_models_with_a_forward_of_their_own_are_stacked(build, stacks):
     assert same_as_alone(asked(build, trainer()))
     assert stacks == [3]
+
+
+def test_models_that_cannot_be_copied_are_trained_alone(stacks):
+    fits = asked(CannotBeCopied, trainer())
+    again = asked(CannotBeCopied, trainer())
+    assert fit_together(fits) == [fit.alone() for fit in again]
+    assert stacks == []
 
 
 @pytest.mark.parametrize("build", [OfTheWholeBatch, dropping], ids=["whole batch", "dropout"])

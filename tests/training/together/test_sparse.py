@@ -49,7 +49,12 @@ class WithBatchNorm(nn.Module):
 
 class LooksAtWeights(WithBatchNorm):
     def forward(self, inputs):
-        return super().forward(inputs) * self.hidden.weight.norm()
+        return super().forward(inputs) * self.hidden.weight.norm(dim=1).mean()
+
+
+class CannotBeCopied(WithBatchNorm):
+    def __deepcopy__(self, memo):
+        raise TypeError("not this one")
 
 
 def asked(build, training, sparsity=0.9, stretch=None, **choice):
@@ -122,8 +127,9 @@ def test_what_is_looked_at_meanwhile_are_the_weights_of_then():
         (lambda: build_model("mlp", (1, 28, 28), 10), trainer(), {"include": ["fc2"]}),  # too small
         (lambda: build_model("lenet-5", (1, 28, 28), 10), trainer(), {"include": ["conv*"]}),  # no linear layer
         (LooksAtWeights, trainer(), {}),
+        (CannotBeCopied, trainer(), {}),
     ],
-    ids=["dense", "small", "convolutions", "looks at weights"],
+    ids=["dense", "small", "convolutions", "looks at weights", "cannot be copied"],
 )
 def test_what_would_gain_nothing_or_compute_otherwise_is_left_alone(build, training, choice):
     fit = asked(build, training, **choice)
@@ -158,6 +164,11 @@ def test_layers_that_lose_everything_or_share_their_weights_stay_dense():
 def test_a_loss_that_is_lost_is_told():
     with pytest.raises(TrainingError, match="lower learning_rate"):
         fit_sparse(asked(lenet, trainer(learning_rate=1e20)))
+    fit = asked(lenet, trainer())
+    with torch.no_grad():
+        fit.model.fc2.bias.fill_(float("nan"))
+    [error] = fit_together([fit])
+    assert isinstance(error, TrainingError)
 
 
 def test_the_layer_takes_any_shape_of_inputs_and_gives_their_gradients():
@@ -173,4 +184,4 @@ def test_the_layer_takes_any_shape_of_inputs_and_gives_their_gradients():
     (sparse(inputs) * direction).sum().backward()
     (layer(other) * direction).sum().backward()
     assert torch.allclose(inputs.grad, other.grad, atol=1e-5)
-    assert torch.allclose(sparse.values.grad, layer.weight.grad[mask], atol=1e-5)
+    assert torch.allclose(sparse.weight.grad, layer.weight.grad[mask], atol=1e-5)

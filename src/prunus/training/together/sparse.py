@@ -38,7 +38,7 @@ class SparseLinear(nn.Module):
         self._shape = mask.shape
         self._places = mask.flatten().nonzero().flatten()
         weight = layer.weight.detach()
-        self.values = nn.Parameter(weight.flatten()[self._places])
+        self.weight = nn.Parameter(weight.flatten()[self._places])  # so called where a message names it
         self.bias = layer.bias
         self._rows = _structure(mask)
         self._columns = _structure(mask.t())
@@ -49,7 +49,7 @@ class SparseLinear(nn.Module):
     def forward(self, inputs: Tensor) -> Tensor:
         """(…, in) to (…, out)."""
         rows = inputs.reshape(-1, inputs.shape[-1])
-        outputs = cast(Tensor, _Product.apply(rows, self.values, self))
+        outputs = cast(Tensor, _Product.apply(rows, self.weight, self))
         if self.bias is not None:
             outputs = outputs + self.bias
         return outputs.view(*inputs.shape[:-1], -1)
@@ -66,7 +66,7 @@ class SparseLinear(nn.Module):
     @torch.no_grad()
     def write_back(self) -> None:
         """Give the layer the kept weights as they are now; all others are 0.0."""
-        self._layer[0].weight.zero_().view(-1)[self._places] = self.values
+        self._layer[0].weight.zero_().view(-1)[self._places] = self.weight
 
 
 class _Product(torch.autograd.Function):
@@ -108,9 +108,11 @@ def fit_sparse(fit: Fit) -> list[float] | None:
         sparse = {name: SparseLinear(layer, masks[f"{name}.weight"]) for name, layer in layers.items()}
         memo: dict[int, Any] = {id(each): each for each in (*model.parameters(), *model.buffers())}
         memo |= {id(layers[name]): sparse[name] for name in layers}
-        other = copy.deepcopy(model, memo)
-        first = next(iter(fit.trainer.batches.epoch(0, fit.seed)))
-        if not _computes_the_same(fit, other, sparse, first):
+        try:
+            other = copy.deepcopy(model, memo)
+        except Exception:  # whatever a model raises that cannot be copied
+            return None
+        if not _computes_the_same(fit, other, sparse, next(iter(fit.trainer.batches.epoch(0, fit.seed)))):
             return None
 
         def write_back() -> None:
@@ -171,7 +173,7 @@ def _computes_the_same(fit: Fit, other: nn.Module, sparse: dict[str, SparseLinea
                 trainer = fit.trainer
                 loss = trainer.distillation(outputs, targets, inputs) if trainer.distillation else None
                 loss = trainer.loss(outputs, targets) if loss is None else loss
-                wanted = [(layer.values if model is other else layer._layer[0].weight) for layer in sparse.values()]
+                wanted = [(layer.weight if model is other else layer._layer[0].weight) for layer in sparse.values()]
                 gradients = torch.autograd.grad(loss, wanted, allow_unused=True, materialize_grads=True)
             except Exception:  # whatever a model raises that looks at the weights of its layers
                 if model is other:

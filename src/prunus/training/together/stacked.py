@@ -24,7 +24,10 @@ def fit_stacked(fits: Sequence[Fit]) -> list[Outcome] | None:
         not compute what they compute, and they are as they were.
     """
     before = [{name: each.clone() for name, each in fit.model.state_dict().items()} for fit in fits]
-    stack = Stack([fit.model for fit in fits])
+    try:
+        stack = Stack([fit.model for fit in fits])
+    except Exception:  # whatever a model raises that cannot be copied
+        return None
     try:
         with torch.random.fork_rng([]):
             means = _Training(fits, stack).epochs()
