@@ -39,6 +39,7 @@ bench: $(VENV)/developing
 # Ends with an error where a claim of a paper does not hold at the small scale.
 reproduce-quick: $(VENV)/developing
 	$(BIN)/python reproductions/frankle_carbin_2019.py --quick
+	$(BIN)/python reproductions/zhou_2019.py --quick
 
 # torch first and pinned: without the constraint pip takes a build of several gigabytes
 $(VENV)/installed: pyproject.toml constraints.txt

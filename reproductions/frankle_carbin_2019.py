@@ -14,12 +14,11 @@ from __future__ import annotations
 
 import argparse
 import sys
-from datetime import UTC, datetime
 from typing import Any
 
 import prunus
 from prunus.tickets import Verdict, gather_tickets, judge
-from tables import claims, head, shown, table
+from tables import Start, claims, head, shown, table
 
 LAYERS = {"fc1": 235_200, "fc2": 30_000, "fc3": 1_000}
 RATES = {"fc1": 0.2, "fc2": 0.2, "fc3": 0.1}
@@ -121,7 +120,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--history", default="reproductions-history")
     options = parser.parse_args()
-    started = datetime.now(UTC)
+    started = Start.now()
     asked = recipe(options.quick)
     history = prunus.run(asked, history=options.history)
     rounds = ROUNDS[1::2] if options.quick else ROUNDS

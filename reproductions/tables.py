@@ -7,20 +7,32 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import NamedTuple
 
 from prunus.experiments.environment import available_cores
 from prunus.selection.statistics import Interval
 
 
-def head(title: str, script: str, quick: bool, seeds: int, started: datetime) -> str:
+class Start(NamedTuple):
+    """When a reproduction began, and of which commit it is."""
+
+    at: datetime
+    commit: str
+
+    @classmethod
+    def now(cls) -> Start:
+        asked = ["git", "rev-parse", "--short", "HEAD"]
+        commit = subprocess.run(asked, capture_output=True, text=True, cwd=Path(__file__).parent).stdout.strip()
+        return cls(datetime.now(UTC), commit or "unknown")
+
+
+def head(title: str, script: str, quick: bool, seeds: int, start: Start) -> str:
     """Title, command, commit, date, machine, minutes."""
-    asked = ["git", "rev-parse", "--short", "HEAD"]
-    commit = subprocess.run(asked, capture_output=True, text=True, cwd=Path(__file__).parent).stdout.strip()
-    minutes = (datetime.now(UTC) - started).total_seconds() / 60
+    minutes = (datetime.now(UTC) - start.at).total_seconds() / 60
     return (
         f"# {title}\n\n"
-        f"`python reproductions/{script}{' --quick' if quick else ''}`, commit {commit or 'unknown'}, "
-        f"{started:%Y-%m-%d},\n{platform.machine()} with {available_cores()} cores, {minutes:.0f} minutes, "
+        f"`python reproductions/{script}{' --quick' if quick else ''}`, commit {start.commit}, "
+        f"{start.at:%Y-%m-%d},\n{platform.machine()} with {available_cores()} cores, {minutes:.0f} minutes, "
         f"{seeds} seeds; ± half the 95 % interval.\n"
     )
 

@@ -13,13 +13,12 @@ from __future__ import annotations
 
 import argparse
 import sys
-from datetime import UTC, datetime
 from typing import Any
 
 import prunus
 from prunus.selection.statistics import Interval, mean_interval
 from prunus.tickets import gather_tickets
-from tables import claims, head, shown, table
+from tables import Start, claims, head, shown, table
 
 CRITERIA = {  # the paper's name → ours
     "large final": "magnitude",
@@ -88,7 +87,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--history", default="reproductions-history")
     options = parser.parse_args()
-    started, asked = datetime.now(UTC), recipe(options.quick)
+    started, asked = Start.now(), recipe(options.quick)
     found = accuracies(prunus.run(asked, history=options.history))
     sparsities = asked["sparsities"]
     print(head(asked["title"], "zhou_2019.py", options.quick, len(asked["seeds"]), started))
