@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 import threading
 import time
 import traceback
@@ -139,7 +141,8 @@ def _in_processes(works: list[BaseWork], history: History, jobs: int, progress: 
                 for work in group:
                     waiting.remove(work)
                 seconds = SLICE_SECONDS if waiting else None
-                running[executor.submit(_perform_apart, group, history.folder, seconds)] = group
+                with _interruptions_held_back():  # which the process begun here keeps
+                    running[executor.submit(_perform_apart, group, history.folder, seconds)] = group
                 at_work += group
             for future in [each for each in running if each.done()]:
                 group = running.pop(future)
@@ -189,6 +192,22 @@ def _ready(waiting: list[BaseWork], running: list[BaseWork], failed: list[BaseWo
             broken.add(work.id)
         elif not needs & pending:
             yield work
+
+
+@contextlib.contextmanager
+def _interruptions_held_back() -> Iterator[None]:
+    """Ctrl-C inside arrives at the end; processes that are begun inside never see it, and are ended by this one.
+
+    While they import torch, which takes seconds, it would end them with a traceback of their own.
+    """
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _die_with_parent(parent: int) -> None:
