@@ -1,10 +1,15 @@
 from __future__ import annotations
 
+import math
+
 import pytest
 
+import prunus
 from prunus.errors import SelectionError
 from prunus.history.records import StateRecord
 from prunus.outcomes import ClassOutcome, CurvePoint, SplitOutcome
+from prunus.report.page import render
+from prunus.tickets import gather_tickets
 from prunus.tickets.early_stopping import early_stop
 from prunus.tickets.gathering import Ticket, Tickets
 from prunus.tickets.verdict import judge
@@ -88,3 +93,32 @@ def test_controls_are_compared_by_seed_with_their_own_ticket():
     assert found.to_controls["shuffled"].mean == pytest.approx(0.045)
     assert found.to_controls["shuffled"].count == 2
     assert (found.step, found.later, found.word) == (None, None, "as accurate")
+
+
+def test_what_has_no_partner_is_left_out():
+    alone, other = {0: state(0.9)}, {1: state(0.8)}
+    tickets = (Ticket("t", "one", "found", 0.8, alone), Ticket("t, shuffled", "one", "shuffled", 0.8, other))
+    assert judge(Tickets(other, tickets)) == []
+    [found] = judge(Tickets(alone, tickets))
+    assert found.to_controls == {}
+
+
+def test_tickets_are_judged_against_the_dense_network_that_they_come_of_whatever_their_seeds_are_called(tmp_path):
+    seeds = [{"init": 0, "order": 0, "pruning": 1}, {"init": 0, "order": 0, "pruning": 2}]
+    recipe = {
+        "seeds": seeds,
+        "sparsities": [0.5],
+        "task": {"data": "digits", "model": "mlp"},
+        "training": {"epochs": 1},
+        "technique": [{"criterion": "random", "retrain": "rewind", "each": {"ticket": ["found", "shuffled"]}}],
+    }
+    history = prunus.run(recipe, history=tmp_path, jobs=1)
+    [dense] = [state for run in history.runs() if run.technique == "dense" for state in history.states(run.id)[1:]]
+    tickets = gather_tickets(history)
+    assert len(tickets.dense) == 2
+    assert {state.id for state in tickets.dense.values()} == {dense.id}
+    assert judge(tickets)[0].to_dense.count == 2
+    assert 'id="lottery"' in render(history)
+    drops = [drop for one in history.candidates() for drop in one.reporting("accuracy_drop")]
+    assert len(drops) == 5
+    assert all(math.isfinite(drop) for drop in drops)

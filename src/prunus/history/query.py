@@ -35,10 +35,11 @@ class Comparison:
             if ancestor is None or self.runs[ancestor.run].technique == DENSE:
                 break
             ancestor = self.states.get(ancestor.parent or "")
-        seed = self.runs[state.run].seed
-        runs = [run.id for run in self.runs.values() if run.technique == DENSE and run.seed == seed]
-        if ancestor is not None and ancestor.run in runs:
-            runs = [ancestor.run]
+        if ancestor is not None and self.runs[ancestor.run].technique == DENSE:
+            runs = [ancestor.run]  # of another seed's label where the seeds of its sources differ
+        else:
+            seed = self.runs[state.run].seed
+            runs = [run.id for run in self.runs.values() if run.technique == DENSE and run.seed == seed]
         return max(
             (other for other in self.states.values() if other.run in runs and is_measured(other, "trained")),
             key=lambda other: (other.position, other.created),

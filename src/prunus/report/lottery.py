@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from prunus.report.evidence import Evidence
-from prunus.report.words import percent, signed, sparsity_percent
+from prunus.report.words import half_width, percent, signed, sparsity_percent
 from prunus.selection.statistics import Interval
 from prunus.tickets.gathering import FOUND, tickets_of
 from prunus.tickets.verdict import LATER, MARGIN, Verdict, judge
@@ -57,11 +57,11 @@ class Lottery:
 def lottery(evidence: Evidence) -> Lottery | None:
     """The verdict on every ticket; None where no controls and no learning curves make it an experiment on tickets."""
     tickets = tickets_of(evidence.runs, evidence.states.values())
-    if not tickets.dense or not any(
+    if not any(
         ticket.kind != FOUND or any(state.curve for state in ticket.states.values()) for ticket in tickets.tickets
     ):
         return None
-    verdicts = [each for each in judge(tickets) if each.ticket.states.keys() & tickets.dense.keys()]
+    verdicts = judge(tickets)
     controls = tuple(dict.fromkeys(kind for each in verdicts for kind in each.to_controls))
     rows = tuple(_row(each, evidence, controls) for each in verdicts)
     return Lottery(rows, controls, f"{100 * MARGIN:g}", f"{100 * LATER:g}") if rows else None
@@ -90,4 +90,4 @@ def _difference(interval: Interval, factor: float, decimals: int = 1) -> Cell:
 
 
 def _half(interval: Interval, factor: float, decimals: int = 1) -> str:
-    return "" if interval.high is None else f"±{factor * (interval.high - interval.mean):.{decimals}f}"
+    return "" if interval.high is None else f"±{factor * half_width(interval):.{decimals}f}"

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from prunus.errors import SelectionError
+from prunus.history.query import Comparison
 from prunus.history.records import RunRecord, StateRecord
 from prunus.history.store import History
 
@@ -36,7 +37,7 @@ class Tickets:
     """Those of one experiment.
 
     Attributes:
-        dense: seed → the trained dense network.
+        dense: seed → the trained dense network that its tickets descend from.
         tickets: in the order of the recipe, each technique's by rising sparsity.
     """
 
@@ -82,17 +83,19 @@ def tickets_of(runs: Iterable[RunRecord], states: Iterable[StateRecord]) -> Tick
         runs: of one experiment, in the order of its recipe.
         states: of these runs.
     """
+    ordered, recorded = list(runs), list(states)
+    comparison = Comparison({run.id: run for run in ordered}, {state.id: state for state in recorded})
     by_run: dict[str, list[StateRecord]] = {}
-    for state in states:
+    for state in recorded:
         by_run.setdefault(state.run, []).append(state)
     dense: dict[int, StateRecord] = {}
     found: dict[tuple[str, float], dict[int, StateRecord]] = {}
     of: dict[str, RunRecord] = {}
-    for run in runs:
+    for run in ordered:
         for state in by_run.get(run.id, ()):
-            if run.technique == "dense" and state.kind == "trained":
-                dense[run.seed] = state
-            elif run.settings.get("retrain") == "rewind" and state.requested_sparsity in run.sparsities:
+            if run.settings.get("retrain") == "rewind" and state.requested_sparsity in run.sparsities:
+                if run.seed not in dense and (origin := comparison.dense_of(state)):
+                    dense[run.seed] = origin
                 of[run.technique] = run
                 found.setdefault((run.technique, state.requested_sparsity), {})[run.seed] = state
     tickets = [

@@ -37,7 +37,7 @@ class Verdict:
 
 
 def judge(tickets: Tickets, *, margin: float = MARGIN, later: float = LATER) -> list[Verdict]:
-    """Judge every ticket that was found, by one rule.
+    """Judge every ticket that was found and whose dense network is known, by one rule.
 
     A ticket wins if it is shown to be at most ``margin`` less accurate than the dense network and to stop at most
     ``later`` later: the 95 % interval of each difference lies on that side. It loses if one of the intervals lies on
@@ -51,7 +51,11 @@ def judge(tickets: Tickets, *, margin: float = MARGIN, later: float = LATER) -> 
     Source: Frankle & Carbin 2019, section 1 (arXiv:1803.03635), for what a winning ticket is; that differences are
         tested against margins, and not for being none, is the usual test of non-inferiority.
     """
-    return [_judged(each, tickets, margin, later) for each in tickets.tickets if each.kind == FOUND]
+    return [
+        _judged(each, tickets, margin, later)
+        for each in tickets.tickets
+        if each.kind == FOUND and each.states.keys() & tickets.dense.keys()
+    ]
 
 
 def _judged(ticket: Ticket, tickets: Tickets, margin: float, later: float) -> Verdict:
@@ -66,7 +70,11 @@ def _judged(ticket: Ticket, tickets: Tickets, margin: float, later: float) -> Ve
         mean_interval([own for own, _ in steps]) if delay else None,
         delay,
         _word(to_dense, delay, margin, later),
-        {control.kind: _difference(ticket, control) for control in tickets.controls(ticket)},
+        {
+            control.kind: _difference(ticket, control)
+            for control in tickets.controls(ticket)
+            if control.states.keys() & ticket.states.keys()
+        },
     )
 
 
