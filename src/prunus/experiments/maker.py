@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from prunus.experiments.identity import digest
 from prunus.experiments.work import Work
 from prunus.experiments.workshop import Workshop
 from prunus.history.records import Pruning
@@ -41,11 +40,6 @@ class Made:
 
 
 Making = Generator[Fit, list[float], Made]  # asks for trainings, and is sent the losses of each
-
-
-def state_id(run_id: str, position: int) -> str:
-    """Digest of the run and the position: the same work has the same id."""
-    return digest([run_id, position])
 
 
 @dataclass(frozen=True)
@@ -82,12 +76,12 @@ class Maker(ABC):
     @property
     def initial_state(self) -> str:
         """Id of the initialisation."""
-        return state_id(self.work.dense.id, 0)
+        return self.work.dense.state_id(0)
 
     @property
     def dense_state(self) -> str:
         """Id of the trained dense network."""
-        return state_id(self.work.dense.id, 1)
+        return self.work.dense.state_id(1)
 
 
 class DenseMaker(Maker):

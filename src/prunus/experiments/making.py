@@ -14,7 +14,7 @@ from prunus.criteria.subject import Subject
 from prunus.criteria.table import CRITERIA
 from prunus.errors import ArgumentError
 from prunus.experiments.during import train_gradually, train_moving, train_rewiring
-from prunus.experiments.maker import Made, Maker, Making, state_id
+from prunus.experiments.maker import Made, Maker, Making
 from prunus.experiments.penalties import penalized, train_gated
 from prunus.experiments.technique_settings import TechniqueSettings
 from prunus.experiments.work import Step
@@ -77,7 +77,7 @@ class TechniqueMaker(Maker):
     @property
     def trained_state(self) -> str:
         """Id of the trained network that is pruned: the shared dense one, or that which was trained with a penalty."""
-        return state_id(self.work.id, 0) if self.settings.trains_penalized else self.dense_state
+        return self.work.state_id(0) if self.settings.trains_penalized else self.dense_state
 
     @property
     def _rewind_step(self) -> int:
@@ -105,7 +105,7 @@ class TechniqueMaker(Maker):
         parent = {
             "dense": self.trained_state,
             "initial": self.initial_state,
-            "previous": state_id(self.work.id, position - 1),
+            "previous": self.work.state_id(position - 1),
         }[step.follows]
         model, current = self.restored(parent)
         allocation = self._allocate(step, model, current)

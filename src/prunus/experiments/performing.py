@@ -88,7 +88,7 @@ def perform_together(works: Sequence[BaseWork], history: History, seconds: float
         runs = [_Run(work, history, until) for work in sorted(works, key=lambda work: work.id)]
         for run in runs:
             at_end.callback(run.states.close)
-        answers: dict[_Run, Outcome] = {run: [] for run in runs}
+        answers: dict[_Run, Outcome | None] = dict.fromkeys(runs)
         while answers:
             asked = {}
             for run, answer in answers.items():
@@ -120,14 +120,13 @@ class _Run:
         self.work, self._history, self._until = work, history, until
         self.stopped = False
         self.states = self._record_states()
-        self._begun = False
         self._seconds = self._since = 0.0
 
-    def go_on(self, answer: Outcome) -> Fit:
+    def go_on(self, answer: Outcome | None) -> Fit:
         """Work until the next training has to be done.
 
         Args:
-            answer: what came of the last one.
+            answer: what came of the last one; None at the beginning.
 
         Raises:
             StopIteration: the run is complete.
@@ -135,12 +134,7 @@ class _Run:
         """
         self._since = time.perf_counter()
         try:
-            if isinstance(answer, Exception):
-                return self.states.throw(answer)
-            if not self._begun:
-                self._begun = True
-                return next(self.states)
-            return self.states.send(answer)
+            return self.states.throw(answer) if isinstance(answer, Exception) else self.states.send(answer)
         finally:
             self.charge(time.perf_counter() - self._since)
 
@@ -148,7 +142,7 @@ class _Run:
         """Count time that was worked for this run."""
         self._seconds += seconds
 
-    def _record_states(self) -> Generator[Fit, list[float], None]:
+    def _record_states(self) -> Generator[Fit, list[float] | None, None]:
         work, history = self.work, self._history
         with history.lock(work.id):
             if history.complete(work.id):

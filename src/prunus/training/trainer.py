@@ -122,6 +122,11 @@ class Trainer:
             for epoch in range(stretch.start // each, -(-stop // each))
         ]
 
+    def batch_loss(self, model: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor:
+        """What the model is trained to lower on a batch."""
+        outputs = model(inputs)
+        return self.distillation(outputs, targets, inputs) if self.distillation else self.loss(outputs, targets)
+
     def set_rate(self, optimizer: torch.optim.Optimizer, step: int) -> None:
         """Give the optimizer the learning rate of that step of the plan."""
         rate = self.plan.rate(step, self.total_steps)
@@ -171,8 +176,7 @@ class Trainer:
         for step, (inputs, targets) in zip(steps, batches, strict=False):
             self.set_rate(optimizer, step)
             optimizer.zero_grad()
-            outputs = model(inputs)
-            loss = self.distillation(outputs, targets, inputs) if self.distillation else self.loss(outputs, targets)
+            loss = self.batch_loss(model, inputs, targets)
             loss.backward()
             if self.plan.clip_norm is not None:
                 nn.utils.clip_grad_norm_(model.parameters(), self.plan.clip_norm)

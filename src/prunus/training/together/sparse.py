@@ -13,7 +13,6 @@ from torch import Tensor, nn
 
 from prunus.criteria.undisturbed import undisturbed
 from prunus.masks.masks import Masks
-from prunus.masks.scope import canonical_parameters
 from prunus.training.batches import Batch
 from prunus.training.together.fit import Fit
 
@@ -135,20 +134,17 @@ def _sparse_layers(fit: Fit) -> dict[str, nn.Linear]:
     if not fit.masks or any(each.device.type != "cpu" for each in fit.model.parameters()):
         return {}
     counted = Counter(id(each) for _, each in fit.model.named_parameters(remove_duplicate=False))
-    modules = dict(fit.model.named_modules())
-    found = {}
-    for name in canonical_parameters(fit.model).keys() & fit.masks.keys():
-        layer, mask = modules.get(name.removesuffix(".weight")), fit.masks[name]
-        if (
-            type(layer) is nn.Linear
-            and layer.weight.dtype in (torch.float32, torch.float64)
-            and layer.weight.requires_grad
-            and counted[id(layer.weight)] == 1
-            and mask.numel() >= FEWEST_WEIGHTS
-            and 0 < int(mask.count_nonzero()) <= HIGHEST_DENSITY * mask.numel()
-        ):
-            found[name.removesuffix(".weight")] = layer
-    return {name: found[name] for name in modules if name in found}
+    return {
+        name: layer
+        for name, layer in fit.model.named_modules()
+        if type(layer) is nn.Linear
+        and f"{name}.weight" in fit.masks
+        and layer.weight.dtype in (torch.float32, torch.float64)
+        and layer.weight.requires_grad
+        and counted[id(layer.weight)] == 1
+        and layer.weight.numel() >= FEWEST_WEIGHTS
+        and 0 < int(fit.masks[f"{name}.weight"].count_nonzero()) <= HIGHEST_DENSITY * layer.weight.numel()
+    }
 
 
 def _structure(mask: Tensor) -> tuple[Tensor, Tensor]:
@@ -159,30 +155,24 @@ def _structure(mask: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _computes_the_same(fit: Fit, other: nn.Module, sparse: dict[str, SparseLinear], batch: Batch) -> bool:
-    """Whether outputs and gradients of one batch are the same but for rounding."""
-    inputs, targets = batch
-    everything = nn.ModuleList([fit.model, other])
-    found: list[list[Tensor]] = []
-    with undisturbed(everything, hide_gradients=True):
-        everything.train()
+    """Whether loss and gradients of one batch are the same but for rounding."""
+    layers = sparse.values()
+    with undisturbed(nn.ModuleList([fit.model, other]), hide_gradients=True):
         state = torch.get_rng_state()
-        for model in (fit.model, other):
-            torch.set_rng_state(state)
-            try:
-                outputs = model(inputs)
-                trainer = fit.trainer
-                loss = trainer.distillation(outputs, targets, inputs) if trainer.distillation else None
-                loss = trainer.loss(outputs, targets) if loss is None else loss
-                wanted = [(layer.weight if model is other else layer._layer[0].weight) for layer in sparse.values()]
-                gradients = torch.autograd.grad(loss, wanted, allow_unused=True, materialize_grads=True)
-            except Exception:  # whatever a model raises that looks at the weights of its layers
-                if model is other:
-                    return False
-                raise
-            found.append([loss.detach(), *gradients])
-    whole, kept = found
-    whole[1:] = [each.flatten()[layer._places] for each, layer in zip(whole[1:], sparse.values(), strict=True)]
-    return all(map(_close, whole, kept))
+        loss, whole = _gradients(fit, fit.model, batch, [layer._layer[0].weight for layer in layers])
+        torch.set_rng_state(state)
+        try:
+            same_loss, kept = _gradients(fit, other, batch, [layer.weight for layer in layers])
+        except Exception:  # whatever a model raises that looks at the weights of its layers
+            return False
+    at_kept = [each.flatten()[layer._places] for each, layer in zip(whole, layers, strict=True)]
+    return all(map(_close, [loss, *at_kept], [same_loss, *kept]))
+
+
+def _gradients(fit: Fit, model: nn.Module, batch: Batch, weights: list[Tensor]) -> tuple[Tensor, tuple[Tensor, ...]]:
+    model.train()
+    loss = fit.trainer.batch_loss(model, *batch)
+    return loss.detach(), torch.autograd.grad(loss, weights, allow_unused=True, materialize_grads=True)
 
 
 def _close(first: Tensor, second: Tensor) -> bool:
