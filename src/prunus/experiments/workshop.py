@@ -18,7 +18,7 @@ from prunus.experiments.work import Work
 from prunus.lookup import own_code
 from prunus.masks.masks import Masks
 from prunus.outcomes import Cost, CurvePoint, SplitOutcome
-from prunus.tasks.load import load_task
+from prunus.tasks.load import recorded_task
 from prunus.tasks.task import Examples, Task
 from prunus.training.batches import TensorBatches
 from prunus.training.plan import Plan
@@ -120,8 +120,7 @@ def forget_tasks() -> None:
 @functools.lru_cache(maxsize=2)
 def _task(identity: str) -> Task:
     """The task of these settings; the digest of the user's own source among them makes changed code a new task."""
-    settings = json.loads(identity)
-    return load_task({key: settings[key] for key in ("data", "model", "augment", "target") if key in settings})
+    return recorded_task(json.loads(identity))
 
 
 @functools.lru_cache(maxsize=2)

@@ -53,6 +53,15 @@ def load_task(settings: Mapping[str, Any], folder: str | Path | None = None) -> 
     )
 
 
+def recorded_task(settings: Mapping[str, Any]) -> Task:
+    """The task of a run that is recorded, whose settings hold digests of the user's own source too.
+
+    Raises:
+        as for ``load_task``.
+    """
+    return load_task({key: settings[key] for key in ("data", "model", "augment", "target") if key in settings})
+
+
 def load_data(name: str, folder: str | Path | None = None) -> Data:
     """The data set called ``name``.
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from prunus.errors import SelectionError
 from prunus.history.records import StateRecord
@@ -20,7 +19,6 @@ if TYPE_CHECKING:
     from prunus.tasks.task import Task
 
 SIBLING = "reordered"
-_TASK = ("data", "model", "augment", "target")
 _BATCH = 500
 
 
@@ -76,8 +74,10 @@ def stability(history: History, tickets: Tickets, points: int = POINTS) -> list[
 
 
 def _stability(history: History, ticket: Ticket, sibling: Ticket, points: int) -> Stability:
+    from prunus.tasks.load import recorded_task
+
     pairs = list(paired(ticket.states, sibling.states))
-    task = _task(history.run(pairs[0][0].run).task)
+    task = recorded_task(history.run(pairs[0][0].run).task)
     found = [_measured(history, task, own, other, points) for own, other in pairs]
     paths, *numbers = zip(*found, strict=True)
     return Stability(
@@ -108,12 +108,6 @@ def _start(history: History, record: StateRecord) -> str:
 def _restored(history: History, state: str, model: nn.Module) -> tuple[dict[str, Tensor], Masks]:
     masks = history.state(state).restore(model)
     return {name: each.clone() for name, each in model.state_dict().items()}, masks
-
-
-def _task(settings: Mapping[str, Any]) -> Task:
-    from prunus.tasks.load import load_task
-
-    return load_task({key: settings[key] for key in _TASK if key in settings})
 
 
 def _error(model: nn.Module, task: Task) -> float:

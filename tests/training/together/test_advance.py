@@ -19,14 +19,6 @@ from prunus.training.together.fit import Fit
 from prunus.training.trainer import WHOLE, Stretch, Trainer
 
 
-@pytest.fixture(autouse=True)
-def _on_one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 @pytest.fixture
 def stacks(monkeypatch):
     """How many models each stack had that was trained to the end."""

@@ -18,14 +18,6 @@ from prunus.training.together.sparse import SparseLinear, fit_sparse
 from prunus.training.trainer import Stretch, Trainer
 
 
-@pytest.fixture(autouse=True)
-def _on_one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 def trainer(loss=nn.functional.cross_entropy, look=None, **plan):
     generator = torch.Generator().manual_seed(2)
     inputs, targets = torch.rand(150, 1, 28, 28, generator=generator), torch.randint(10, (150,), generator=generator)
