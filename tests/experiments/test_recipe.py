@@ -63,8 +63,8 @@ def behind(line, *new):
     [
         ('title = "?"', "sparsity = 1", "my.toml:2: sparsity: there is no such key: allowed are choose, seeds, "
          "sparsities, task, technique, title, training; did you mean 'sparsities'?"),
-        ('data = "digits"', "modle = 1", "my.toml:7: task.modle: there is no such key: allowed are augment, data, "
-         "model, target; did you mean 'model'?"),
+        ('data = "digits"', "modle = 1", "my.toml:7: task.modle: there is no such key: allowed are augment, "
+         "classes, data, model, target; did you mean 'model'?"),
         ("epochs = 2", "lerning_rate = 1", "my.toml:11: training.lerning_rate: there is no such key: allowed are "
          "batch_size, clip_norm, decay, epochs, evaluate_every, factor, learning_rate, milestones, momentum, nesterov, "
          "optimizer, warmup_steps, weight_decay; did you mean 'learning_rate'?"),

@@ -40,6 +40,16 @@ def test_a_build_is_fresh_and_comes_from_the_global_random_state():
     assert not torch.equal(first.fc1.weight, other.fc1.weight)
 
 
+def test_classes_are_told_apart_alone_in_the_order_of_the_list():
+    whole, part = load_task(DIGITS), load_task({**DIGITS, "classes": ["7", "3"]})
+    assert part.data.class_names == ("7", "3")
+    for ours, theirs in zip(part.data.splits().values(), whole.data.splits().values(), strict=True):
+        kept = (theirs.targets == 7) | (theirs.targets == 3)
+        assert torch.equal(ours.inputs, theirs.inputs[kept])
+        assert torch.equal(ours.targets, (theirs.targets[kept] == 3).long())
+    assert part.build()(part.data.train.inputs[:5]).shape == (5, 2)
+
+
 def test_augmentation_is_off_unless_asked_for(monkeypatch, source, pools):
     data = image_data(source.look, *pools, pools[1])
     monkeypatch.setattr("prunus.tasks.datasets.cifar10.load", lambda folder: data)
@@ -62,6 +72,10 @@ def test_a_data_set_without_augmentation_says_so():
         ({"data": 3, "model": "mlp"}, "needs 'data' as a name, got 3"),
         ({**DIGITS, "modle": "mlp"}, "no key 'modle': there are data, model, augment"),
         ({**DIGITS, "augment": "yes"}, "'augment' must be true or false, got 'yes'"),
+        ({**DIGITS, "classes": "0"}, "'classes' must be a list of names, got '0'"),
+        ({**DIGITS, "classes": ["0"]}, "two classes or more, each once, got 0"),
+        ({**DIGITS, "classes": ["0", "0"]}, "two classes or more, each once, got 0, 0"),
+        ({**DIGITS, "classes": ["0", "ten"]}, "no class is named 'ten'"),
         ({**DIGITS, "target": "mine:task"}, "takes no other key, got data, model"),
         ({"target": 3}, "must be 'module:function', got 3"),
         ({"target": "mine"}, "expected 'package.module:attribute', got 'mine'"),

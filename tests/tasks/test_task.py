@@ -114,3 +114,18 @@ def test_a_task_cannot_be_changed():
     task = Task("toy", data(), lambda: torch.nn.Linear(1, 2))
     with pytest.raises(dataclasses.FrozenInstanceError):
         task.name = "other"
+
+
+def test_classes_of_token_targets_cannot_be_told_apart():
+    tokens = Examples(torch.zeros(2, 3), torch.zeros(2, 3, dtype=torch.int64))
+    with pytest.raises(DataError, match="'text' has a target for every token"):
+        Data("text", tokens, tokens, tokens, ()).of_classes(["a", "b"])
+
+
+def test_groups_stay_beside_their_examples():
+    targets = torch.tensor([0, 1, 2, 1, 0, 2])
+    examples = Examples(torch.arange(6.0)[:, None], targets, groups=torch.tensor([0, 1, 0, 0, 1, 1]))
+    data = Data("six", examples, examples, examples, ("a", "b", "c"), ("x", "y")).of_classes(["c", "a"])
+    assert data.test.inputs.flatten().tolist() == [0, 2, 4, 5]
+    assert data.test.targets.tolist() == [1, 0, 1, 0]
+    assert data.test.groups.tolist() == [0, 0, 1, 1]

@@ -106,13 +106,15 @@ class TaskSettings(Settings):
         data: data set, by name or as ``"module:function"``.
         model: network, by name or as ``"module:function"``.
         augment: whether to train on the data set's augmentation.
-        target: ``"module:function"`` that returns a ``prunus.tasks.Task``, instead of the other three;
+        classes: names of the classes that are to be told apart; all where there are none.
+        target: ``"module:function"`` that returns a ``prunus.tasks.Task``, instead of all the others;
             ``task = "module:function"`` says the same.
     """
 
     data: Annotated[str, Named(DATASETS)] | None = None
     model: Annotated[str, Named(MODELS)] | None = None
     augment: bool = False
+    classes: tuple[str, ...] = ()
     target: str | None = None
 
     model_config = ConfigDict(json_schema_extra={"anyOf": [{"required": ["data", "model"]}, {"required": ["target"]}]})
@@ -135,8 +137,10 @@ class TaskSettings(Settings):
     def _is_whole(self) -> Self:
         if self.target is None and (self.data is None or self.model is None):
             raise ValueError("a task needs data and model, or target = 'module:function'")
-        if self.target is not None and (self.data is not None or self.model is not None or self.augment):
-            raise ValueError("target stands for the whole task: leave out data, model and augment")
+        if self.target is not None and len(self.stated()) > 1:
+            raise ValueError("target stands for the whole task: leave out data, model, augment and classes")
+        if self.classes and len(set(self.classes)) < max(2, len(self.classes)):
+            raise ValueError(f"classes must be two or more, each once, got {', '.join(self.classes)}")
         return self
 
 

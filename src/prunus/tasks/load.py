@@ -16,7 +16,7 @@ from prunus.lookup import Table, import_target, own_code, user_code_error
 from prunus.tasks.tables import AUGMENTATIONS, DATASETS, MODELS
 from prunus.tasks.task import Data, Task
 
-_KEYS = ("data", "model", "augment")
+_KEYS = ("data", "model", "augment", "classes")
 
 
 def load_task(settings: Mapping[str, Any], folder: str | Path | None = None) -> Task:
@@ -25,8 +25,8 @@ def load_task(settings: Mapping[str, Any], folder: str | Path | None = None) -> 
     Args:
         settings: either ``{"data": …, "model": …}``, names from ``DATASETS`` and ``MODELS`` (or a user's own
             ``"module:function"`` of the same form), with ``"augment": True`` for the data set's augmentation
-            (default False); or ``{"target": "module:function"}``, a function of no arguments that returns a
-            ``Task``.
+            (default False) and ``"classes"``, names of those that are to be told apart (default all); or
+            ``{"target": "module:function"}``, a function of no arguments that returns a ``Task``.
         folder: where to look for data files, instead of the environment variable PRUNUS_DATA.
 
     Raises:
@@ -45,6 +45,8 @@ def load_task(settings: Mapping[str, Any], folder: str | Path | None = None) -> 
     _resolve(MODELS, model)
     augment = AUGMENTATIONS[name].load() if settings.get("augment", False) else None
     data = load_data(name, folder)
+    if settings.get("classes"):
+        data = data.of_classes(settings["classes"])
     return Task(
         name=f"{name}/{model}",
         data=data,
@@ -59,7 +61,7 @@ def recorded_task(settings: Mapping[str, Any]) -> Task:
     Raises:
         as for ``load_task``.
     """
-    return load_task({key: settings[key] for key in ("data", "model", "augment", "target") if key in settings})
+    return load_task({key: settings[key] for key in (*_KEYS, "target") if key in settings})
 
 
 def load_data(name: str, folder: str | Path | None = None) -> Data:
@@ -179,3 +181,6 @@ def _check_keys(settings: Mapping[str, Any]) -> None:
             )
     if not isinstance(settings.get("augment", False), bool):
         raise ArgumentError(f"'augment' must be true or false, got {settings['augment']!r}")
+    classes = settings.get("classes", ())
+    if not isinstance(classes, list | tuple) or not all(isinstance(each, str) for each in classes):
+        raise ArgumentError(f"'classes' must be a list of names, got {classes!r}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from prunus.errors import ArgumentError, DataError
+from prunus.lookup import require_name
 
 
 def cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
@@ -66,6 +67,17 @@ class Examples:
     def __len__(self) -> int:
         return len(self.inputs)
 
+    def renumbered(self, numbers: Tensor) -> Examples:
+        """The examples whose class has a number, with that number as their target.
+
+        Args:
+            numbers: int64 (classes,), class → its new number, negative for one that is left out.
+        """
+        targets = numbers[self.targets]
+        kept = targets >= 0
+        groups = None if self.groups is None else self.groups[kept]
+        return Examples(self.inputs[kept], targets[kept], groups)
+
     def batches(self, size: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Inputs and targets in order, ``size`` examples at a time, the last batch perhaps smaller; views, not copies.
 
@@ -118,6 +130,30 @@ class Data:
     def splits(self) -> dict[str, Examples]:
         """The splits by name, in the order train, validation, test."""
         return {"train": self.train, "validation": self.validation, "test": self.test}
+
+    def of_classes(self, names: Sequence[str]) -> Data:
+        """The examples of these classes alone, in their order; the targets are numbered as the names are listed.
+
+        Args:
+            names: of at least two classes, each once.
+
+        Raises:
+            UnknownNameError: there is no such class.
+            ArgumentError: there are fewer than two names, or one stands twice.
+            DataError: the targets are one per token.
+        """
+        if len(set(names)) < max(2, len(names)):
+            raise ArgumentError(f"a task needs two classes or more, each once, got {', '.join(names) or 'none'}")
+        if self.train.targets.dim() != 1:
+            raise DataError(f"{self.name!r} has a target for every token: classes are of data with one per example")
+        for name in names:
+            require_name("class", name, dict.fromkeys(self.class_names))
+        numbers = torch.full((len(self.class_names),), -1)
+        numbers[[self.class_names.index(name) for name in names]] = torch.arange(len(names))
+        train, validation, test = (examples.renumbered(numbers) for examples in self.splits().values())
+        return Data(
+            f"{self.name} ({', '.join(names)})", train, validation, test, tuple(names), group_names=self.group_names
+        )
 
     def _check_alike(self, split: str, examples: Examples) -> None:
         ours, theirs = self.train.inputs, examples.inputs
