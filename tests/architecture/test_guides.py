@@ -19,7 +19,8 @@ from prunus.criteria.table import CRITERIA
 from prunus.experiments.network_recipe import NetworkRecipe
 from prunus.experiments.recipe import Recipe
 from prunus.experiments.seeds import SeedSettings
-from prunus.experiments.settings import ChoiceSettings, TaskSettings
+from prunus.experiments.settings import ChoiceSettings
+from prunus.experiments.task_settings import TaskSettings
 from prunus.experiments.technique_settings import TechniqueSettings
 from prunus.experiments.tree_recipe import TreeRecipe
 from prunus.experiments.tree_settings import GrowingSettings, TreeTaskSettings, TreeTechniqueSettings
@@ -67,6 +68,11 @@ NEEDED = {  # key → what else its example needs
     "factor": {"decay": "steps"},
     "rewind_step": {"retrain": "rewind"},
     "ticket": {"retrain": "rewind"},
+    "searches": {"retrain": "rewind"},
+    "tasks": {"retrain": "rewind"},
+    "vote": {"retrain": "rewind", "searches": 3},
+    "source": {"retrain": "rewind"},
+    "carry": {"retrain": "rewind", "source": "mnist"},
     "fraction": {"schedule": "iterative"},
     "begin": {"schedule": "cubic"},
     "end": {"schedule": "cubic"},

@@ -129,8 +129,11 @@ def test_a_failed_search_drops_its_controls_and_nothing_else(perform, tmp_path, 
     [
         ({"ticket": "shuffled"}, "it needs retrain = 'rewind'"),
         ({"ticket": "shuffled", "when": "before"}, "it needs retrain = 'rewind'"),
-        ({"ticket": "shuffled", "retrain": "rewind", "control": "invert"}, "is a control itself"),
-        ({"ticket": "shuffled", "retrain": "rewind", "penalty": "l1", "strength": 1}, "is a control itself"),
+        ({"ticket": "shuffled", "retrain": "rewind", "control": "invert"}, "takes tickets that are found elsewhere"),
+        (
+            {"ticket": "shuffled", "retrain": "rewind", "penalty": "l1", "strength": 1},
+            "takes tickets that are found elsewhere",
+        ),
         ({"ticket": "shuffeld", "retrain": "rewind"}, "ticket"),
     ],
 )

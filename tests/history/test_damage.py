@@ -24,7 +24,7 @@ def only(history, name):
         (lambda path: path.write_bytes(b"\xff" * 20), "is damaged: it is not JSON"),
         (lambda path: path.write_text('{"kind": "run", "schema": 1, "record": {"\\ud800": 1}}'), "unknown field"),
         (lambda path: path.write_text(path.read_text().replace('"init":0', '"\\ud800":"x"')), "must be a whole number"),
-        (lambda path: path.write_text(path.read_text().replace('"schema":2', '"schema":3')), "update prunus"),
+        (lambda path: path.write_text(path.read_text().replace('"schema":3', '"schema":4')), "update prunus"),
         (lambda path: path.write_text(re.sub('"id":"..', '"id":"zz', path.read_text())), "is misplaced, for it holds"),
         (lambda path: (path.unlink(), path.mkdir()), "cannot be read: Is a directory"),
     ],

@@ -54,6 +54,11 @@ class BaseWork(ABC):
         return (self.dense,) if self.technique else ()
 
     @property
+    def elsewhere(self) -> tuple[Self, ...]:
+        """Runs that must be complete before it too, but are of other tasks, or no replicates of its experiment."""
+        return ()
+
+    @property
     def dense(self) -> Self:
         """The work that makes what this replicate starts from."""
         return type(self)(self.task, self.training, Seeds(self.seeds.init, self.seeds.order))
@@ -91,3 +96,10 @@ def with_needs(works: Iterable[_Work]) -> list[_Work]:
     needed = [each for work in found for each in work.needs]
     dense = {each.id: each for each in needed if not each.technique}
     return [*dense.values(), *{work.id: work for work in [*found, *needed] if work.technique}.values()]
+
+
+def with_elsewhere(works: Iterable[_Work]) -> list[_Work]:
+    """The work of an experiment, and all that it needs of other tasks or replicates, with what that needs."""
+    shown = [*works]
+    hidden = with_needs(each for work in shown for each in work.elsewhere)
+    return [*{work.id: work for work in [*shown, *hidden]}.values()]

@@ -28,6 +28,7 @@ class Made:
         pruning: the step that made it.
         retraining: what was done with the kept weights.
         training_loss: mean of every epoch.
+        voters: ids of the states whose masks were put to a vote.
     """
 
     model: nn.Module
@@ -37,6 +38,7 @@ class Made:
     pruning: Pruning | None = None
     retraining: str | None = None
     training_loss: tuple[float, ...] = ()
+    voters: tuple[str, ...] = ()
 
 
 Making = Generator[Fit, list[float], Made]  # asks for trainings, and is sent the losses of each

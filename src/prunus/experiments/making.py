@@ -80,7 +80,8 @@ class TechniqueMaker(Maker):
         return self.work.state_id(0) if self.settings.trains_penalized else self.dense_state
 
     @property
-    def _rewind_step(self) -> int:
+    def start(self) -> int:
+        """The step of the plan from which rewound weights are trained again."""
         step, total = self.settings.rewind_step, self.shop.trainer().total_steps
         if step >= total:
             raise ArgumentError(f"rewind_step must be below the {total} steps that the training takes, got {step}")
@@ -89,7 +90,7 @@ class TechniqueMaker(Maker):
     def _checkpoint(self) -> Making:
         """The dense network after ``rewind_step`` steps; training again from the start gives the same weights."""
         model, _ = self.restored(self.initial_state)
-        stretch = Stretch(0, self._rewind_step)
+        stretch = Stretch(0, self.start)
         losses = yield Fit(self.shop.trainer(), model, self.work.order_seed(), stretch=stretch)
         return Made(model, "trained", self.initial_state, training_loss=tuple(losses))
 
@@ -143,7 +144,7 @@ class TechniqueMaker(Maker):
         if how == "reinit":
             model.load_state_dict(shop.build(work.pruning_seed("reinit", position)).state_dict())
         masks.apply(model)
-        stretch = Stretch(self._rewind_step)
+        stretch = Stretch(self.start)
         return (yield Fit(self._taught(shop.trainer()), model, self.order_seed(position), masks, stretch))
 
     def order_seed(self, position: int) -> int:

@@ -16,7 +16,8 @@ from prunus.experiments.identity import digest
 from prunus.experiments.lines import Path as KeyPath
 from prunus.experiments.messages import mistakes
 from prunus.experiments.recipe import Recipe
-from prunus.experiments.settings import Sparsities, TaskSettings
+from prunus.experiments.settings import Sparsities
+from prunus.experiments.task_settings import SourceSettings, TaskSettings
 from prunus.experiments.technique_settings import TechniqueSettings
 from prunus.experiments.work import Work
 from prunus.masks.pattern_names import read_pattern
@@ -72,7 +73,7 @@ class NetworkRecipe(Recipe):
             (("technique", index, key), message)
             for index, technique in enumerate(self.technique)
             for each in technique.expanded
-            for key, message in (*self._wrong_pattern(each), *self._wrong_rate(each))
+            for key, message in (*self._wrong_pattern(each), *self._wrong_rate(each), *self._wrong_source(each))
         }
         if found:
             raise mistakes(sorted(found, key=str))
@@ -100,6 +101,19 @@ class NetworkRecipe(Recipe):
                 f"fine-tuning of '{technique.label}' needs one of its own",
             )
 
+    def _wrong_source(self, technique: TechniqueSettings) -> Iterator[tuple[str, str]]:
+        key = "tasks" if technique.tasks else "source"
+        found = []
+        for each in _sources(technique):
+            try:
+                found.append(each.beside(self.task))
+            except ValueError as error:
+                yield key, str(error)
+        if key == "source" and self.task in found:
+            yield key, "the source is the task itself: a ticket is taken from another one"
+        if len({repr(task) for task in found}) < len(found):
+            yield key, "two of the tasks are the same: searches are repeated with 'searches'"
+
     @property
     def id(self) -> str:
         """Digest of what is stated: a new setting whose default changes nothing keeps old digests."""
@@ -107,8 +121,7 @@ class NetworkRecipe(Recipe):
 
     def works(self) -> list[Work]:
         """Every run that has to be done, those of the dense network first."""
-        named = (self.task.data, self.task.model, self.task.target)
-        task = self.task.stated() | code_digests(*named)
+        task, finders = _identified(self.task), self._finders()
         return with_needs(
             Work(
                 task,
@@ -117,10 +130,19 @@ class NetworkRecipe(Recipe):
                 technique,
                 () if technique.own_choice else self.sparsities,
                 code_digests(technique.criterion, technique.budget, technique.penalty),
+                tuple(_identified(each.beside(self.task)) for each in _sources(technique)),
+                finder="" if technique.finds else finders[_nameless(technique.finding)],
             )
             for technique in self.techniques
             for seeds in self.replicates
         )
+
+    def _finders(self) -> dict[str, str]:
+        """A technique that finds tickets, without its name → what it is called in this recipe."""
+        takers = [each.finding for each in self.techniques if not each.finds]
+        used = {each.name for each in self.techniques}
+        named = [each for each in self.techniques if each.finds] + [each for each in takers if each.name not in used]
+        return {_nameless(each): "" for each in takers} | {_nameless(each): each.name for each in reversed(named)}
 
     @property
     def own(self) -> list[tuple[KeyPath, str]]:
@@ -133,6 +155,13 @@ class NetworkRecipe(Recipe):
                 for each in technique.expanded
                 for key in ("criterion", "budget", "penalty")
             ),
+            *(
+                (("technique", index, "tasks" if each.tasks else "source"), name)
+                for index, technique in enumerate(self.technique)
+                for each in technique.expanded
+                for source in _sources(each)
+                for name in (source.target, source.data)
+            ),
         ]
         return list(dict.fromkeys((path, name) for path, name in named if name is not None and ":" in name))
 
@@ -142,6 +171,19 @@ class NetworkRecipe(Recipe):
             for each in technique.expanded:
                 for key, wrong in _wrong_settings(each).items():
                     yield ("technique", index, key), wrong
+
+
+def _nameless(technique: TechniqueSettings) -> str:
+    return digest({key: value for key, value in technique.stated().items() if key != "name"})
+
+
+def _sources(technique: TechniqueSettings) -> tuple[SourceSettings, ...]:
+    return technique.tasks or ((technique.source,) if technique.source else ())
+
+
+def _identified(task: TaskSettings) -> dict[str, Any]:
+    """The settings of the task that differ from their defaults, with digests of the user's own source files."""
+    return task.stated() | code_digests(task.data, task.model, task.target)
 
 
 def _wrong_settings(technique: TechniqueSettings) -> dict[str, PrunusError]:

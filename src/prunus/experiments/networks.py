@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from prunus.experiments.consensus import ConsensusMaker
 from prunus.experiments.maker import DenseMaker, Maker
 from prunus.experiments.making import TechniqueMaker
 from prunus.experiments.performer import Finished, Finishing, Performer
+from prunus.experiments.technique_settings import TechniqueSettings
 from prunus.experiments.ticket_controls import TicketMaker
+from prunus.experiments.transfer import TransferMaker
 from prunus.experiments.work import Work
 from prunus.experiments.workshop import Workshop
 from prunus.history.store import History
@@ -32,8 +35,7 @@ class NetworkPerformer(Performer):
         shop = Workshop.of(work)
         if work.technique is None:
             return cls(DenseMaker(work, shop, history))
-        maker = TechniqueMaker if work.technique.ticket == "found" else TicketMaker
-        return cls(maker(work, shop, history, work.technique))
+        return cls(_maker(work.technique)(work, shop, history, work.technique))
 
     @property
     def data_digest(self) -> str:
@@ -71,4 +73,13 @@ class NetworkPerformer(Performer):
             retraining=made.retraining,
             training_loss=made.training_loss,
             curve=tuple(shop.curve),
+            voters=made.voters,
         )
+
+
+def _maker(technique: TechniqueSettings) -> type[TechniqueMaker]:
+    if technique.finds:
+        return TechniqueMaker
+    if technique.source:
+        return TransferMaker
+    return ConsensusMaker if technique.votes else TicketMaker

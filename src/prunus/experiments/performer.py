@@ -30,6 +30,7 @@ class Finished:
         retraining: what was done with what was kept.
         training_loss: mean of every epoch.
         curve: how it fared while it was trained.
+        voters: ids of the states whose masks were put to a vote.
     """
 
     kind: str
@@ -43,6 +44,7 @@ class Finished:
     retraining: str | None = None
     training_loss: tuple[float, ...] = ()
     curve: tuple[CurvePoint, ...] = ()
+    voters: tuple[str, ...] = ()
 
 
 Finishing = Generator["Fit", list[float], Finished]  # asks for trainings, and is sent the losses of each

@@ -265,4 +265,5 @@ def _state_record(work: BaseWork, position: int, finished: Finished, history: Hi
         created=now(),
         seconds=seconds,
         curve=finished.curve,
+        voters=finished.voters,
     )

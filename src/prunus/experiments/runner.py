@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
+import json
 import os
 import signal
 import threading
@@ -15,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from prunus.errors import ArgumentError, PrunusError, TrainingError
-from prunus.experiments.base_work import BaseWork
+from prunus.experiments.base_work import BaseWork, with_elsewhere
 from prunus.experiments.environment import available_cores
 from prunus.experiments.performing import Failure, Performed, check_data, now, perform_some
 from prunus.experiments.recipe import Recipe
@@ -76,32 +78,36 @@ def run(
     if jobs is not None and jobs < 1:
         raise ArgumentError(f"jobs must be at least 1, got {jobs}")
     works = recipe.works()
+    everything = with_elsewhere(works)
     forget_tasks()  # another file, or another $PRUNUS_DATA, may lie behind the name by now
-    check_data(works, history)
+    for _, of_task in itertools.groupby(sorted(everything, key=_task), _task):
+        check_data([*of_task], history)
     history.record(
         ExperimentRecord(recipe.id, recipe.title, recipe.model_dump(mode="json"), tuple(w.id for w in works), now())
     )
-    missing = [work for work in works if not history.complete(work.id)]
+    missing = [work for work in everything if not history.complete(work.id)]
     jobs = min(jobs or available_cores(), len(missing))
-    view = history.restricted_to(recipe.id)
-    progress = _Counter(view, sum(work.states_planned for work in works), watch)
+    progress = _Counter(history, everything, watch)
     progress.tell()
     failures = _in_processes(missing, history, jobs, progress) if jobs > 1 else _here(missing, history, progress)
     progress.tell()
     if failures:
-        raise _summary(failures, sum(history.complete(work.id) for work in works), len(works))
-    return view
+        raise _summary(failures, sum(history.complete(work.id) for work in everything), len(everything))
+    return history.restricted_to(recipe.id)
 
 
 class _Counter:
     """Tells a watcher how many of the planned states are recorded."""
 
-    def __init__(self, view: History, planned: int, watch: Watcher | None) -> None:
-        self._view, self._planned, self._watch = view, planned, watch
+    def __init__(self, history: History, works: list[BaseWork], watch: Watcher | None) -> None:
+        self._history, self._watch = history, watch
+        self._planned = sum(work.states_planned for work in works)
+        self._runs = {work.id for work in works}
 
     def tell(self) -> None:
         if self._watch is not None:
-            self._watch(Progress(len(self._view.states()), self._planned))
+            done = sum(state.run_id in self._runs for state in self._history.states())
+            self._watch(Progress(done, self._planned))
 
 
 def _here(works: list[BaseWork], history: History, progress: _Counter) -> list[Failure]:
@@ -186,7 +192,7 @@ def _ready(waiting: list[BaseWork], running: list[BaseWork], failed: list[BaseWo
     pending = {work.id for work in [*waiting, *running]}
     broken = {work.id for work in failed}
     for work in list(waiting):
-        needs = {each.id for each in work.needs}
+        needs = {each.id for each in (*work.needs, *work.elsewhere)}
         if needs & broken:
             waiting.remove(work)
             broken.add(work.id)
@@ -231,6 +237,10 @@ class _Traceback(Exception):
 def _perform_apart(works: list[BaseWork], folder: Path, seconds: float | None) -> tuple[Performed, list[str]]:
     done = perform_some(works, History(folder, create=False), seconds)
     return done, ["".join(traceback.format_exception(failure)) for _, failure in done.failures]
+
+
+def _task(work: BaseWork) -> str:
+    return json.dumps(work.task, sort_keys=True)
 
 
 def _recipe(recipe: Recipe | Path | str | Mapping[str, Any]) -> Recipe:

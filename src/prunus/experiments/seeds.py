@@ -43,6 +43,13 @@ class Seeds:
         """What one element of ``seeds`` stands for; a number is the seed of everything."""
         return cls(seed.init, seed.order, seed.pruning) if isinstance(seed, SeedSettings) else cls(seed, seed, seed)
 
+    def of_search(self, number: int) -> Seeds:
+        """Of one of several searches from the same first weights; 0 is this replicate's own."""
+        if not number:
+            return self
+        order, pruning = (derive_seed("search", each, number) % 10**9 for each in (self.order, self.pruning))
+        return Seeds(self.init, order, pruning)
+
     @property
     def stated(self) -> dict[str, int]:
         """Purpose → seed."""

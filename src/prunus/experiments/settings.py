@@ -27,7 +27,6 @@ from prunus.lookup import Table, require_name
 from prunus.schedules.base import require_sparsity
 from prunus.selection.constraints import parse_constraints
 from prunus.selection.metrics import METRICS
-from prunus.tasks.tables import DATASETS, MODELS
 
 
 def _no_switch(kind: Literal["int_type", "float_type"]) -> BeforeValidator:
@@ -68,7 +67,7 @@ class Settings(BaseModel):
         return self.model_dump(mode="json", exclude_defaults=True)
 
 
-_OWN_SCHEMA: JsonSchemaValue = {"type": "string", "pattern": r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$"}
+OWN_SCHEMA: JsonSchemaValue = {"type": "string", "pattern": r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,58 +89,13 @@ class Named:
 
     def __get_pydantic_json_schema__(self, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
         names: JsonSchemaValue = {"type": "string", "enum": [*self.table]}
-        return {"anyOf": [names, _OWN_SCHEMA]} if self.own else names
+        return {"anyOf": [names, OWN_SCHEMA]} if self.own else names
 
     def _known(self, name: str) -> str:
         if self.own:
             return known(self.table, name)
         self.table[name]
         return name
-
-
-class TaskSettings(Settings):
-    """What to learn, and with which network.
-
-    Attributes:
-        data: data set, by name or as ``"module:function"``.
-        model: network, by name or as ``"module:function"``.
-        augment: whether to train on the data set's augmentation.
-        classes: names of the classes that are to be told apart; all where there are none.
-        target: ``"module:function"`` that returns a ``prunus.tasks.Task``, instead of all the others;
-            ``task = "module:function"`` says the same.
-    """
-
-    data: Annotated[str, Named(DATASETS)] | None = None
-    model: Annotated[str, Named(MODELS)] | None = None
-    augment: bool = False
-    classes: tuple[str, ...] = ()
-    target: str | None = None
-
-    model_config = ConfigDict(json_schema_extra={"anyOf": [{"required": ["data", "model"]}, {"required": ["target"]}]})
-
-    @model_validator(mode="before")
-    @classmethod
-    def _read_text(cls, value: object) -> object:
-        return {"target": value} if isinstance(value, str) else value
-
-    @classmethod
-    def __get_pydantic_json_schema__(cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
-        return {"anyOf": [_OWN_SCHEMA, handler(core_schema)]}
-
-    @field_validator("target")
-    @classmethod
-    def _target_is_written_right(cls, name: str | None) -> str | None:
-        return name if name is None else own(name)
-
-    @model_validator(mode="after")
-    def _is_whole(self) -> Self:
-        if self.target is None and (self.data is None or self.model is None):
-            raise ValueError("a task needs data and model, or target = 'module:function'")
-        if self.target is not None and len(self.stated()) > 1:
-            raise ValueError("target stands for the whole task: leave out data, model, augment and classes")
-        if self.classes and len(set(self.classes)) < max(2, len(self.classes)):
-            raise ValueError(f"classes must be two or more, each once, got {', '.join(self.classes)}")
-        return self
 
 
 class ChoiceSettings(BaseModel):

@@ -2,10 +2,23 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from prunus.experiments.technique_settings import TechniqueSettings
+
+# Settings of a technique that say which tickets it takes, and what it changes in them.
+ABOUT_TICKETS = ("ticket", "searches", "tasks", "vote", "source", "carry")
+
+
+def told(key: str, value: Any) -> str:
+    """What a value of a setting adds to a name; empty where that is nothing."""
+    if (key, value) in (("ticket", "found"), ("searches", 1), ("source", None), ("tasks", ())):
+        return ""
+    if key == "tasks":
+        return " and ".join(each.label for each in value)
+    parts = {"source": "from {0.label}", "searches": "{} searches", "vote": "vote {:g}"}
+    return parts.get(key, "{}").format(value)
 
 
 def made_label(technique: TechniqueSettings) -> str:
@@ -45,9 +58,15 @@ def _chosen(technique: TechniqueSettings) -> tuple[str, ...]:
         retraining,
         *again,
         *{None: (), "shuffle": ("shuffled",), "invert": ("inverted",)}[technique.control],
-        *((f"{technique.ticket} ticket",) if technique.ticket != "found" else ()),
+        *_taken(technique),
     )
 
 
 def _pattern(technique: TechniqueSettings) -> tuple[str, ...]:
     return () if technique.pattern == "weight" else (technique.pattern,)
+
+
+def _taken(technique: TechniqueSettings) -> tuple[str, ...]:
+    keys = {*technique.stated()} & {*ABOUT_TICKETS}
+    parts = [told(key, getattr(technique, key)) for key in ABOUT_TICKETS[1:] if key in keys]
+    return *parts, *((f"{technique.ticket} ticket",) if "ticket" in keys else ())

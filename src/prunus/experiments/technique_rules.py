@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from prunus.allocation.budgets.table import BUDGETS
 from prunus.criteria.table import CRITERIA
+from prunus.experiments.ticket_rules import wrong_ticket
 from prunus.masks.pattern_names import read_pattern
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ def wrong_with(technique: TechniqueSettings) -> Wrong:
     if technique.penalty:
         yield from _wrong_penalty(technique)
     yield from _wrong_retraining(technique)
-    yield from _wrong_ticket(technique)
+    yield from wrong_ticket(technique)
 
 
 def ignored(technique: TechniqueSettings, combinations: Sequence[TechniqueSettings]) -> Wrong:
@@ -199,21 +200,6 @@ def _wrong_retraining(technique: TechniqueSettings) -> Wrong:
         yield "rewind_step", f"rewind_step goes with retrain = 'rewind' or 'rewind-lr', not '{retrain}'"
     if technique.distill and (timing != "after" or retrain == "none"):
         yield "distill", "distill goes with training again after pruning: the teacher is the trained dense network"
-
-
-def _wrong_ticket(technique: TechniqueSettings) -> Wrong:
-    if technique.ticket == "found":
-        return
-    if (technique.timing, technique.retrain) != ("after", "rewind"):
-        yield (
-            "ticket",
-            f"ticket = '{technique.ticket}' trains again from the first weights: it needs retrain = 'rewind'",
-        )
-    if technique.control or technique.sanity_checks or technique.penalty:
-        yield (
-            "ticket",
-            f"ticket = '{technique.ticket}' is a control itself: leave out control, sanity_checks and penalty",
-        )
 
 
 def _end_before_begin(technique: TechniqueSettings) -> str:

@@ -14,24 +14,23 @@ from prunus.allocation.scopes import require_scope
 from prunus.criteria.table import CRITERIA
 from prunus.experiments.lines import Path
 from prunus.experiments.messages import mistakes
-from prunus.experiments.settings import Number, Settings, Whole, known
-from prunus.experiments.technique_labels import made_label
+from prunus.experiments.settings import Number, Whole, known
+from prunus.experiments.technique_labels import made_label, told
 from prunus.experiments.technique_rules import GRADUAL, ignored, wrong_with
+from prunus.experiments.ticket_settings import TicketSettings
 from prunus.lookup import unknown_name
 from prunus.masks.pattern_names import read_pattern
 from prunus.schedules.table import SCHEDULES
 from prunus.training.tables import PENALTIES
 
 Retraining = Literal["finetune", "rewind", "rewind-lr", "reinit", "none"]
-Ticket = Literal["found", "reinitialised", "shuffled", "redrawn", "inverted", "reordered", "untrained", "signed"]
 _COMBINED = "a combination of each"
 
 
-class TechniqueSettings(Settings):
+class TechniqueSettings(TicketSettings):
     """One way to prune, to compare with the others.
 
     Attributes:
-        name: as it appears in tables; made from the settings where empty.
         each: key → values: the technique is run with every combination of them.
         criterion: what scores the weights (``prunus criteria``), or ``"module:name"``.
         settings: of the criterion, where it has any, as a table: ``settings = { temperature = 200 }``.
@@ -53,11 +52,6 @@ class TechniqueSettings(Settings):
             rate, ``"rewind"`` sets them back to step ``rewind_step`` and trains again, ``"rewind-lr"`` keeps them
             and trains again from that step's learning rate, ``"reinit"`` draws new ones, ``"none"`` leaves them.
         rewind_step: step of the dense training to go back to; 0 is the initialisation.
-        ticket: ``"found"`` trains what the technique has found; the others train a control of each: ``"reinitialised"``
-            has new weights, ``"shuffled"`` as many weights of each layer at random, ``"redrawn"`` both, ``"inverted"``
-            the weights with the highest scores removed, ``"reordered"`` sees the data in another order, ``"untrained"``
-            is not trained at all, and neither is ``"signed"``, whose weights are one constant in each layer with the
-            signs of the first ones. The technique without it is run too.
         epochs: of fine-tuning; those of the training where it is left out.
         learning_rate: of fine-tuning; the last of the training where it is left out.
         fraction: largest share of what is left that one round of ``"iterative"`` removes; with ``rewire``, the share of
@@ -83,7 +77,6 @@ class TechniqueSettings(Settings):
         calibration_examples: training examples that criteria with data look at.
     """
 
-    name: str = ""
     each: dict[str, tuple[Any, ...]] = Field({})
     criterion: str = "magnitude"
     settings: dict[str, Any] = Field({})
@@ -99,7 +92,6 @@ class TechniqueSettings(Settings):
     when: Literal["before", "during", "after"] | None = None
     retrain: Retraining = "finetune"
     rewind_step: Whole = Field(0, ge=0)
-    ticket: Ticket = "found"
     epochs: Whole | None = Field(None, ge=1)
     learning_rate: Number | None = Field(None, gt=0, allow_inf_nan=False)
     fraction: Number = Field(0.2, gt=0, lt=1)
@@ -203,16 +195,9 @@ class TechniqueSettings(Settings):
         return self.retrain == "rewind" and self.rewind_step > 0
 
     @property
-    def finding(self) -> Self:
-        """The technique that finds the tickets of which this trains a control."""
-        suffix = f", {self.ticket}"
-        name = self.name.removesuffix(suffix) if self.name.endswith(suffix) else ""
-        return self.model_copy(update={"ticket": "found", "name": name})
-
-    @property
     def begins_with_training(self) -> bool:
         """Whether its first state is a network that it trains before any pruning."""
-        return self.ticket == "found" and (self.rewinds_late or self.trains_penalized)
+        return self.finds and (self.rewinds_late or self.trains_penalized)
 
     @property
     def label(self) -> str:
@@ -242,9 +227,9 @@ class TechniqueSettings(Settings):
         found = []
         for values in itertools.product(*self.each.values()):
             combination = dict(zip(self.each, values, strict=True))
-            told = [str(value) for key, value in combination.items() if (key, value) != ("ticket", "found")]
-            name = {"name": ", ".join((self.name, *told))} if self.name else {}
-            found.append(type(self).model_validate({**given, **combination, **name}, context=_COMBINED))
+            one = type(self).model_validate({**given, **combination}, context=_COMBINED)
+            parts = filter(None, (told(key, getattr(one, key)) for key in combination))
+            found.append(one.model_copy(update={"name": ", ".join((self.name, *parts))}) if self.name else one)
         return tuple(found)
 
     @property

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from prunus.allocation.allocate import Allocation
 from prunus.allocation.controls import shuffled
@@ -16,10 +16,29 @@ from prunus.experiments.making import TechniqueMaker
 from prunus.experiments.work import Step
 from prunus.history.state import State
 from prunus.masks.masks import Masks
+from prunus.masks.storage import masks_from_bytes
+from prunus.packing.format import unpack
 
 NEW_WEIGHTS = ("reinitialised", "redrawn")
 RANDOM = ("shuffled", "redrawn")
 UNTRAINED = ("untrained", "signed")
+
+
+@dataclass(frozen=True)
+class Taken:
+    """A ticket that was found elsewhere.
+
+    Attributes:
+        masks: of this run's network.
+        parent: id of the state that has them, or the first of several.
+        voters: ids of the states whose masks were put to a vote.
+        protected: tensors that were kept from being emptied.
+    """
+
+    masks: Masks
+    parent: str
+    voters: tuple[str, ...] = ()
+    protected: tuple[str, ...] = ()
 
 
 class TicketMaker(TechniqueMaker):
@@ -35,18 +54,40 @@ class TicketMaker(TechniqueMaker):
     def make(self, position: int) -> Making:
         """The control at that position."""
         step, kind = self.work.steps[position], self.settings.ticket
-        ticket = self.history.state(self.work.found.state_at(step.sparsity))
-        model, masks = self.restored(ticket.id)
-        if masks is None:
-            raise HistoryError(f"the state {ticket.id} has no masks, so it is no ticket")
-        allocation = self._changed(ticket, masks, step, model)
+        model, _ = self.restored(self.initial_state)
+        ticket = self._ticket(step, model)
+        allocation = self._changed(ticket, step, model)
         if kind in UNTRAINED:
             self._leave_untrained(model, allocation.masks)
         how = "none" if kind in UNTRAINED else "reinit" if kind in NEW_WEIGHTS else "rewind"
         losses = yield from self._retrain(how, model, allocation.masks, step.position)
         self._recalibrate(model)
         pruning = self._pruning(step, allocation)
-        return Made(model, "pruned", ticket.id, allocation.masks, pruning, how, tuple(losses))
+        return Made(model, "pruned", ticket.parent, allocation.masks, pruning, how, tuple(losses), ticket.voters)
+
+    def _ticket(self, step: Step, model: nn.Module) -> Taken:
+        """The ticket that was found.
+
+        Raises:
+            HistoryError: it has no masks.
+        """
+        state = self.history.state(self.work.found.state_at(step.sparsity))
+        protected = state.record.pruning.protected if state.record.pruning else ()
+        return Taken(self.masks_of(state), state.id, protected=protected)
+
+    def masks_of(self, state: State) -> Masks:
+        """What stays in a recorded state, of whatever network.
+
+        Raises:
+            HistoryError: it has no masks.
+        """
+        if state.record.masks is None:
+            raise HistoryError(f"the state {state.id} has no masks, so it is no ticket")
+        return masks_from_bytes(self.history.blobs.get(state.record.masks))
+
+    def weights_of(self, state: str) -> dict[str, Tensor]:
+        """Name → parameter or buffer of a recorded state, of whatever network."""
+        return unpack(self.history.state(state).weights()).tensors
 
     @property
     def technique(self) -> Technique:
@@ -72,8 +113,8 @@ class TicketMaker(TechniqueMaker):
                 parameter.copy_(parameter.sign() * parameter.std())
         masks.apply(model)
 
-    def _changed(self, ticket: State, masks: Masks, step: Step, model: nn.Module) -> Allocation:
-        allocation = Allocation(masks, step.sparsity, ticket.record.pruning.protected if ticket.record.pruning else ())
+    def _changed(self, ticket: Taken, step: Step, model: nn.Module) -> Allocation:
+        allocation = Allocation(ticket.masks, step.sparsity, ticket.protected)
         kind = self.settings.ticket
         if kind == "inverted":  # by the dense network's scores: what earlier rounds removed has none to tell it apart
             return self._allocate(step, self.restored(self.trained_state)[0], None)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal, Self
 
 from prunus.experiments.base_work import BaseWork
 from prunus.experiments.identity import derive_seed, digest
+from prunus.experiments.technique_labels import ABOUT_TICKETS
 from prunus.experiments.technique_settings import TechniqueSettings
 from prunus.schedules.rounds import rounds_to
 from prunus.training.plan import Plan
@@ -17,7 +19,7 @@ AFTERWARDS = (
     "control",
     "retrain",
     "rewind_step",
-    "ticket",
+    *ABOUT_TICKETS,
     "epochs",
     "learning_rate",
     "distill",
@@ -33,7 +35,7 @@ class Step:
         position: 1, 2, 3 … of ``of``.
         sparsity: to be reached; 0 where the technique makes its own choice.
         follows: the state it starts from: the trained dense network, the initialisation, the step before, or the ticket
-            of the same sparsity.
+            of the same sparsity that was found elsewhere.
     """
 
     position: int
@@ -50,11 +52,17 @@ class Work(BaseWork):
         training: how to train.
         technique: None for the dense network.
         sparsities: targets; none where the technique makes its own choice.
+        tasks: settings of the tasks on which the tickets are found that it takes; none where that is its own.
+        first: settings of the task whose first weights it begins with; None where that is its own.
+        finder: name of the technique that finds the tickets which it takes.
     """
 
     kind: ClassVar[str] = "network"
     training: Plan
     technique: TechniqueSettings | None = None
+    tasks: tuple[dict[str, Any], ...] = ()
+    first: dict[str, Any] | None = None
+    finder: str = ""
 
     @property
     def stated_training(self) -> dict[str, Any]:
@@ -69,16 +77,56 @@ class Work(BaseWork):
         return len(self.steps) + self.technique.begins_with_training
 
     @property
+    def dense(self) -> Self:
+        """The dense network from which this begins."""
+        return replace(super().dense, first=self.first)
+
+    @property
+    def searches(self) -> tuple[Self, ...]:
+        """The runs that find the tickets which this takes; none for one that prunes by itself."""
+        technique = self.technique
+        if technique is None or technique.finds:
+            return ()
+        search = self._search(technique)
+        if technique.source:
+            return (replace(search, task=self.tasks[0]),)
+        several = itertools.product(self.tasks or (self.task,), range(technique.searches))
+        return tuple(replace(search._on(task), seeds=self.seeds.of_search(number)) for task, number in several)
+
+    @property
     def found(self) -> Self:
-        """The work that finds the tickets of which this trains a control."""
-        if self.technique is None or self.technique.ticket == "found":
+        """The run that finds the tickets; of several searches, that which is made on its own task in its own order."""
+        technique = self.technique
+        if technique is None or technique.finds:
             return self
-        return replace(self, technique=self.technique.finding)
+        return self.searches[0] if technique.source else self._search(technique)
+
+    def _search(self, technique: TechniqueSettings) -> Self:
+        finding = technique.finding.model_copy(update={"name": self.finder})
+        return replace(self, technique=finding, tasks=(), finder="")
+
+    def _on(self, task: dict[str, Any]) -> Self:
+        """The same on another task, beginning with the weights with which it begins here."""
+        return self if task == self.task else replace(self, task=task, first=self.task)
+
+    @property
+    def _taken(self) -> tuple[Self, ...]:
+        technique = self.technique
+        own = (self.found,) if technique and technique.ticket == "bespoke" else ()
+        return tuple({work.id: work for work in (*own, *self.searches)}.values())
 
     @property
     def needs(self) -> tuple[Self, ...]:
-        """The dense network, and the tickets of which it trains a control."""
-        return super().needs if self.found is self else (self.dense, self.found)
+        """The dense network, and the tickets found beside it that this takes."""
+        return *super().needs, *(work for work in self._taken if self._is_beside(work))
+
+    @property
+    def elsewhere(self) -> tuple[Self, ...]:
+        """The tickets that it takes from other tasks, or from searches in other orders of the data."""
+        return tuple(work for work in self._taken if not self._is_beside(work))
+
+    def _is_beside(self, work: Self) -> bool:
+        return (work.task, work.seeds) == (self.task, self.seeds)
 
     def state_at(self, sparsity: float) -> str:
         """Id of the state in which the technique has reached a sparsity of the recipe."""
@@ -101,7 +149,7 @@ class Work(BaseWork):
         technique = self.technique
         if technique is None:
             return []
-        if technique.ticket != "found":
+        if not technique.finds:
             count = len(self.sparsities)
             return [Step(position, count, level, "ticket") for position, level in enumerate(self.sparsities, 1)]
         chained = technique.timing == "after" and technique.schedule in ("iterative", "levels")
@@ -114,9 +162,14 @@ class Work(BaseWork):
             for position, level in enumerate(levels, 1)
         ]
 
+    @property
+    def _stated(self) -> dict[str, Any]:
+        stated = super()._stated
+        return stated | {key: value for key in ("tasks", "first") if (value := getattr(self, key))}
+
     def init_seed(self) -> int:
-        """Of the first weights: the same for all that share task and init seed."""
-        return derive_seed("init", self.task, self.seeds.init)
+        """Of the first weights: the same for all that share the task they are of, and the init seed."""
+        return derive_seed("init", self.first or self.task, self.seeds.init)
 
     def order_seed(self) -> int:
         """Of the order of the data: the same for all that share task and order seed."""
@@ -133,7 +186,8 @@ class Work(BaseWork):
         """
         technique = self._stated.get("technique", {})
         choosing = {key: value for key, value in technique.items() if key not in AFTERWARDS}
-        return derive_seed(purpose, self._stated | {"technique": choosing}, self.seeds.pruning, position)
+        stated = {key: value for key, value in self._stated.items() if key != "tasks"}
+        return derive_seed(purpose, stated | {"technique": choosing}, self.seeds.pruning, position)
 
     def calibration_seed(self, position: int) -> int:
         """Of the examples that criteria look at: the same for all that share task and pruning seed."""

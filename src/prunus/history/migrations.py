@@ -20,7 +20,12 @@ def _add_curve(kind: str, fields: Fields) -> Fields:
     return fields | {"curve": []} if kind == "state" else fields
 
 
+def _add_voters(kind: str, fields: Fields) -> Fields:
+    return fields | {"voters": []} if kind == "state" else fields
+
+
 MIGRATIONS[1] = _add_curve
+MIGRATIONS[2] = _add_voters
 
 
 def migrate(kind: str, fields: Fields, version: object, source: str) -> Fields:

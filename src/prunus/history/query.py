@@ -67,9 +67,8 @@ def same_work(first: RunRecord, second: RunRecord) -> bool:
 def candidates_of(comparison: Comparison, shown: frozenset[str] | None = None) -> list[Candidate]:
     """The measured models by technique and requested sparsity, the dense one first.
 
-    Runs of one technique are seeds of one candidate where their settings and their targets are the same. Where no
-    sparsity was asked for, because the technique makes its own choice, the candidate stands at the mean of those that
-    were reached.
+    Runs of one technique are seeds of one candidate where their settings and their targets are the same. Where the
+    technique makes its own choice, the candidate stands at the mean of the sparsities that were reached.
 
     Args:
         comparison: the runs and states.
@@ -87,7 +86,7 @@ def candidates_of(comparison: Comparison, shown: frozenset[str] | None = None) -
     return [
         Candidate(
             technique,
-            sparsity or _reached(states.values()),
+            _reached(states.values()) if sparsity == 0 or _chose(states.values()) else sparsity,
             tuple(_replicate(comparison, seed, states[seed]) for seed in sorted(states)),
         )
         for (technique, sparsity, _), states in ordered
@@ -99,6 +98,11 @@ def _reached(states: Iterable[StateRecord]) -> float:
     sparsity = mean([state.sparsity for state in states])
     rounded = round(sparsity, 4)
     return rounded if rounded < 1 else sparsity
+
+
+def _chose(states: Iterable[StateRecord]) -> bool:
+    """Whether the technique makes its own choice on the way from the sparsity that was asked for."""
+    return any(state.pruning is not None and state.pruning.schedule == "own choice" for state in states)
 
 
 def is_measured(state: StateRecord, kind: str) -> bool:

@@ -7,7 +7,7 @@ from typing import Any
 
 from prunus.outcomes import Cost, CurvePoint, SplitOutcome
 
-SCHEMA = 2  # version of these records; history/migrations.py brings older ones here
+SCHEMA = 3  # version of these records; history/migrations.py brings older ones here
 
 
 @dataclass(frozen=True)
@@ -73,6 +73,7 @@ class StateRecord:
         created: UTC, ISO 8601.
         seconds: that pruning, training and evaluation took.
         curve: how it fared during the last training that led here, as often as the plan says.
+        voters: ids of the states whose masks were put to a vote, where the masks come of one.
     """
 
     id: str
@@ -91,6 +92,7 @@ class StateRecord:
     created: str
     seconds: float
     curve: tuple[CurvePoint, ...] = ()
+    voters: tuple[str, ...] = ()
 
     @property
     def sparsity(self) -> float:

@@ -31,7 +31,11 @@ def examples(count, seed):
 
 
 def build():
-    return nn.Sequential(nn.Linear(6, 20), nn.ReLU(), nn.Dropout(0.1), nn.Linear(20, 3))
+    return built(3)
+
+
+def built(classes):
+    return nn.Sequential(nn.Linear(6, 20), nn.ReLU(), nn.Dropout(0.1), nn.Linear(20, classes))
 
 
 def first_layer_only(subject):
@@ -42,3 +46,20 @@ def first_layer_only(subject):
 class Thirds(nn.Module):
     def forward(self, inputs):
         return inputs[:, :3] + inputs[:, 3:]
+
+
+def two_classes():
+    """Another task of the same domain, with another head."""
+    whole = [examples(count, seed) for count, seed in ((150, 4), (60, 5), (60, 6))]
+    parts = [Examples(each.inputs[each.targets < 2], each.targets[each.targets < 2]) for each in whole]
+    return Task("pair", Data("pair", *parts, ("a", "b")), lambda: built(2))
+
+
+def head_first():
+    """The same two classes, but the head draws its weights before the other layer."""
+
+    def build():
+        head = nn.Linear(20, 2)
+        return nn.Sequential(nn.Linear(6, 20), nn.ReLU(), nn.Dropout(0.1), head)
+
+    return Task("head first", two_classes().data, build)

@@ -11,13 +11,14 @@ def check(recipe: RecipeSource, changes: Changes = None, as_json: AsJson = False
 
     Modules of your own that it names are imported; no data are loaded.
     """
+    from prunus.experiments.base_work import with_elsewhere
     from prunus.experiments.own_names import require_own
     from prunus.experiments.recipe import Recipe
     from prunus.report.words import plural
 
     found = Recipe.load(recipe, changes or [])
     require_own(found, recipe, changes or [])
-    works = found.works()
+    works = with_elsewhere(found.works())
     states = sum(work.states_planned for work in works)
     if as_json:
         print_json({"id": found.id, "runs": len(works), "states": states, "recipe": found.model_dump(mode="json")})

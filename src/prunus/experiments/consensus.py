@@ -1,0 +1,107 @@
+"""Training what several searches agree on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+from torch import Tensor, nn
+
+from prunus.allocation.allocate import Allocation
+from prunus.errors import MaskError
+from prunus.experiments.maker import Made, Making
+from prunus.experiments.ticket_controls import Taken, TicketMaker
+from prunus.experiments.work import Step
+from prunus.history.records import Pruning
+from prunus.masks.masks import Masks
+from prunus.masks.scope import canonical_parameters
+from prunus.schedules.rounds import rounds_to
+from prunus.tickets.voting import vote
+
+ROUNDING = 1e-9  # of a sparsity
+
+
+class ConsensusMaker(TicketMaker):
+    """What enough of several tickets keep that were found from the same first weights, or a control of it.
+
+    Source: Paganini & Forde 2020, what tickets of several tasks have in common (arXiv:2007.04091); Movva et al. 2021,
+        unions and intersections of tickets of siblings (arXiv:2104.14753).
+    """
+
+    def make(self, position: int) -> Making:
+        """The consensus at that position, a control of it, or the ticket that one search finds at its sparsity."""
+        if self.settings.ticket != "bespoke":
+            return (yield from super().make(position))
+        step = self.work.steps[position]
+        model, _ = self.restored(self.initial_state)
+        return (yield from self._bespoke(step, self._ticket(step, model).masks.sparsity))
+
+    def _ticket(self, step: Step, model: nn.Module) -> Taken:
+        states = [self.history.state(work.state_at(step.sparsity)) for work in self.work.searches]
+        found = [self.masks_of(state) for state in states]
+        parameters = canonical_parameters(model)
+        self._require_same_beginning(found, parameters)
+        names = dict.fromkeys(name for masks in found for name in masks)
+        agreed = Masks({name: self._agreed(name, found, parameters) for name in names})
+        return Taken(agreed, states[0].id, tuple(state.id for state in states))
+
+    def _agreed(self, name: str, found: Sequence[Masks], parameters: dict[str, nn.Parameter]) -> Tensor:
+        """What stays of one parameter: all where no search had one of this shape, as of a head for other classes."""
+        fitting = [Masks({name: masks[name]}) for masks in found if _fits(name, masks, parameters)]
+        whole = torch.ones(parameters[name].shape, dtype=torch.bool)
+        return vote(fitting, self.settings.vote).masks[name] if fitting else whole
+
+    def _require_same_beginning(self, found: Sequence[Masks], parameters: dict[str, nn.Parameter]) -> None:
+        """Refuse a vote on places of weights that are not the same ones.
+
+        Raises:
+            MaskError: a parameter that has masks begins with other values in one of the searches.
+        """
+        for work, masks in zip(self.work.searches, found, strict=True):
+            if work.first is None:
+                continue
+            first = self.weights_of(work.dense.state_id(0))
+            for name in masks:
+                if name not in parameters:
+                    raise MaskError(f"the network has no parameter {name!r}, which that of the task {work.task} has")
+                if _fits(name, masks, parameters) and not torch.equal(first[name], parameters[name]):
+                    raise MaskError(
+                        f"{name!r} begins with other values for the task {work.task}, so that the searches cannot be "
+                        "put to a vote: build all layers before those whose size depends on the classes"
+                    )
+
+    def _bespoke(self, step: Step, sparsity: float) -> Making:
+        """The ticket of one search at that sparsity: the last that it has recorded on the way there, pruned further."""
+        search, chained = self.work.found, self.settings.schedule != "one-shot"
+        recorded = [self.history.state(search.state_id(position)) for position in range(search.states_planned)]
+        earlier = [each for each in recorded if chained and each.record.masks and each.record.sparsity <= sparsity]
+        parent = earlier[-1] if earlier else self.history.state(self.trained_state)
+        model, masks = self.restored(parent.id)
+        reached = parent.record.sparsity if masks else 0.0
+        allocation, losses = Allocation(masks or Masks({}), step.sparsity, ()), list[float]()
+        for level in self._levels(reached, sparsity):
+            allocation = self._allocate(replace(step, sparsity=level), model, masks)
+            masks = allocation.masks
+            self.shop.curve.clear()
+            losses = yield from self._retrain("rewind", model, masks, step.position)
+        self._recalibrate(model)
+        pruning = self._pruning(step, allocation)
+        return Made(model, "pruned", parent.id, allocation.masks, pruning, "rewind", tuple(losses))
+
+    def _levels(self, reached: float, sparsity: float) -> list[float]:
+        """The rounds from one sparsity to another; none where it is reached."""
+        if sparsity - reached < ROUNDING:
+            return []
+        if self.settings.schedule != "iterative":
+            return [sparsity]
+        fraction = self.settings.fraction
+        return [1 - (1 - reached) * (1 - each) for each in rounds_to([1 - (1 - sparsity) / (1 - reached)], fraction)]
+
+    def _pruning(self, step: Step, allocation: Allocation) -> Pruning:
+        """The sparsity is what comes of the vote."""
+        return replace(super()._pruning(step, allocation), schedule="own choice")
+
+
+def _fits(name: str, masks: Masks, parameters: dict[str, nn.Parameter]) -> bool:
+    return name in masks and name in parameters and masks[name].shape == parameters[name].shape
