@@ -78,6 +78,8 @@ class Cost:
         effective_flops: of these, without the products with a zero weight.
         size_bytes: of the packed file.
         dense_size_bytes: of the plain safetensors file.
+        effective_kept: of the weights in scope, on some path from the input to the output; None where there are no
+            masks, or where paths cannot be followed.
     """
 
     parameters: int
@@ -87,3 +89,4 @@ class Cost:
     effective_flops: int
     size_bytes: int
     dense_size_bytes: int
+    effective_kept: int | None = None

@@ -34,6 +34,7 @@ def test_a_measurement_is_made_of_its_parts():
         effective_flops=2 * (kept + 320),
         size_bytes=len(pack(state, masks)),
         dense_size_bytes=len(save(state)),
+        effective_kept=kept,
     )
 
 
@@ -63,6 +64,21 @@ def test_what_cannot_be_followed_is_none_and_the_rest_is_measured():
 
     found = measure(Sorted(), torch.ones(1, 4))
     assert (found.effective_parameters, found.flops) == (None, 16)
+    masks = {"linear.weight": torch.ones(2, 4, dtype=torch.bool)}
+    assert measure(Sorted(), torch.ones(1, 4), masks).effective_kept is None
+
+
+def test_kept_weights_that_lead_nowhere_are_not_effective():
+    model = nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 2))
+    first = torch.tensor([[True, True], [True, False], [False, False]])  # units 0, 1; unit 2 hears nothing
+    second = torch.tensor([[True, False, True], [False, False, False]])  # of units 0 and 2; nobody listens to unit 1
+    masks = {"0.weight": first, "2.weight": second}
+    with torch.no_grad():
+        for name, mask in masks.items():
+            model.get_parameter(name)[~mask] = 0
+    assert int(first.sum() + second.sum()) == 5
+    assert measure(model, torch.ones(1, 2), masks).effective_kept == 2 + 1
+    assert measure(model, torch.ones(1, 2)).effective_kept is None
 
 
 def test_a_model_in_training_is_left_as_it_was(unchanged):

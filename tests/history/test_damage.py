@@ -8,6 +8,7 @@ import sqlite3
 import pytest
 
 from prunus.errors import HistoryError
+from prunus.history.records import SCHEMA
 from prunus.history.store import History
 
 
@@ -24,7 +25,7 @@ def only(history, name):
         (lambda path: path.write_bytes(b"\xff" * 20), "is damaged: it is not JSON"),
         (lambda path: path.write_text('{"kind": "run", "schema": 1, "record": {"\\ud800": 1}}'), "unknown field"),
         (lambda path: path.write_text(path.read_text().replace('"init":0', '"\\ud800":"x"')), "must be a whole number"),
-        (lambda path: path.write_text(path.read_text().replace('"schema":3', '"schema":4')), "update prunus"),
+        (lambda path: path.write_text(path.read_text().replace(f'"schema":{SCHEMA}', '"schema":99')), "update prunus"),
         (lambda path: path.write_text(re.sub('"id":"..', '"id":"zz', path.read_text())), "is misplaced, for it holds"),
         (lambda path: (path.unlink(), path.mkdir()), "cannot be read: Is a directory"),
     ],

@@ -209,3 +209,25 @@ def test_a_record_of_an_older_schema_is_migrated_step_by_step(make, monkeypatch)
 
 def test_every_older_schema_has_its_migration():
     assert sorted(MIGRATIONS) == list(range(1, SCHEMA))
+
+
+@pytest.mark.parametrize("with_cost", [True, False])
+def test_states_that_were_recorded_before_votes_and_effective_weights_were_are_read(make, with_cost):
+    state = make.state(make.run(), **({} if with_cost else {"cost": None}))
+    content = json.loads(encode(state))
+    content["schema"] = 2
+    del content["record"]["voters"]
+    if with_cost:
+        del content["record"]["cost"]["effective_kept"]
+    assert decode(StateRecord, json.dumps(content), "file") == state
+
+
+def test_effective_sparsity_is_of_all_weights_in_scope_and_unknown_where_they_were_not_counted(make):
+    tensors = {"a": TensorCount((2, 4), 5, 8), "b": TensorCount((2, 1), 2, 2)}
+    step = replace(make.pruning(), tensors=tensors)
+    run = make.run()
+    assert make.state(run, pruning=step, cost=replace(make.cost(), effective_kept=4)).effective_sparsity == 0.6
+    assert make.state(run, pruning=step, cost=replace(make.cost(), effective_kept=0)).effective_sparsity == 1
+    assert make.state(run, pruning=step).effective_sparsity is None
+    assert make.state(run, pruning=step, cost=None).effective_sparsity is None
+    assert make.state(run, kind="trained", cost=replace(make.cost(), effective_kept=4)).effective_sparsity is None

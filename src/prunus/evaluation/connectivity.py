@@ -27,11 +27,21 @@ def effective_parameters(model: nn.Module, example_inputs: ExampleInputs) -> int
     Raises:
         ArgumentError: the inputs or outputs are not tensors, or the parameters have no values.
     """
+    counts = effective_counts(model, example_inputs)
+    return None if counts is None else sum(counts.values())
+
+
+def effective_counts(model: nn.Module, example_inputs: ExampleInputs) -> dict[str, int] | None:
+    """Parameter name → how much of it is in ``effective_masks``, or None where the model cannot be followed.
+
+    Raises:
+        ArgumentError: the inputs or outputs are not tensors, or the parameters have no values.
+    """
     try:
         masks = _effective_masks(model, example_inputs)
     except Unfollowable:
         return None
-    return sum(int(torch.count_nonzero(mask)) for mask in masks.values())
+    return {name: int(torch.count_nonzero(mask)) for name, mask in masks.items()}
 
 
 def effective_masks(model: nn.Module, example_inputs: ExampleInputs) -> dict[str, Tensor]:

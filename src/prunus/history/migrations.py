@@ -20,12 +20,15 @@ def _add_curve(kind: str, fields: Fields) -> Fields:
     return fields | {"curve": []} if kind == "state" else fields
 
 
-def _add_voters(kind: str, fields: Fields) -> Fields:
-    return fields | {"voters": []} if kind == "state" else fields
+def _add_voters_and_effective_kept(kind: str, fields: Fields) -> Fields:
+    if kind != "state":
+        return fields
+    cost = fields.get("cost")
+    return fields | {"voters": [], "cost": cost | {"effective_kept": None} if isinstance(cost, dict) else cost}
 
 
 MIGRATIONS[1] = _add_curve
-MIGRATIONS[2] = _add_voters
+MIGRATIONS[2] = _add_voters_and_effective_kept
 
 
 def migrate(kind: str, fields: Fields, version: object, source: str) -> Fields:

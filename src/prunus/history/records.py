@@ -104,6 +104,19 @@ class StateRecord:
         """Asked sparsity over all tensors in scope; 0 where nothing is pruned."""
         return self.pruning.requested_sparsity if self.pruning else 0.0
 
+    @property
+    def effective_sparsity(self) -> float | None:
+        """Fraction of the weights in scope that are removed or on no path from the input to the output.
+
+        None where it is not known.
+
+        Source: Vysogorets & Kempe 2023, "Connectivity matters: neural network pruning through the lens of effective
+            sparsity", JMLR 24(99) (arXiv:2107.02306).
+        """
+        if self.pruning is None or self.cost is None or self.cost.effective_kept is None:
+            return None
+        return 1 - self.cost.effective_kept / sum(each.total for each in self.pruning.tensors.values())
+
 
 @dataclass(frozen=True)
 class RunRecord:
