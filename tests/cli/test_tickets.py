@@ -83,6 +83,7 @@ def test_techniques_are_compared_with_what_chance_would_give(folder, monkeypatch
     lines = done.output.splitlines()
     assert lines[0].startswith("What stays at 90 % sparsity")
     assert all(len(line) <= 82 for line in lines)
+    assert any(line.startswith("No groups: fewer than 3 techniques") for line in lines)
     assert "fc1.weight" in done.output
     found = json.loads(CliRunner().invoke(app, ["tickets", "compare", "--history", str(folder), "--json"]).output)
     pairs = {(each["first"], each["second"]): each for each in found["pairs"]}
@@ -90,7 +91,95 @@ def test_techniques_are_compared_with_what_chance_would_give(folder, monkeypatch
     # Both prune the same dense networks at once by magnitude; other seeds have nothing to do with one another.
     assert pairs["tickets", "tuned"]["jaccard"]["mean"] == 1
     assert pairs["tuned", "tuned"]["jaccard"]["mean"] < 0.15
+    assert pairs["tickets", "tuned"]["hamming"]["mean"] == 0
+    assert pairs["tickets", "tuned"]["by_chance"]["low"] > 0.04
     assert found["sparsity"] == 0.9
+    assert found["groups"] is None
+    for technique in ("tickets", "tuned"):
+        reached = found["reached"][technique]
+        assert reached["effective"]["mean"] >= reached["sparsity"]["mean"] == pytest.approx(0.9, abs=1e-3)
+
+
+@pytest.fixture(scope="module")
+def rounds(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("rounds")
+    going = {"schedule": "iterative", "fraction": 0.6}
+    techniques = [
+        {"name": "tickets", "retrain": "rewind", **going},
+        {"name": "tuned", **going},
+        {"name": "whole", "pattern": "channel", "retrain": "rewind"},
+        {"name": "random", "criterion": "random", "retrain": "rewind", "schedule": "levels"},
+    ]
+    plan = {"epochs": 1, "learning_rate": 0.01}
+    prunus.run({**RECIPE, "training": plan, "technique": techniques}, history=folder, jobs=1)
+    return folder
+
+
+@pytest.fixture
+def asked(rounds, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+
+    def run(*arguments):
+        done = CliRunner().invoke(app, ["tickets", *arguments, "--history", str(rounds)])
+        assert done.exit_code == 0, done.output
+        assert all(len(line) <= 82 for line in done.output.splitlines())
+        return done.output
+
+    return run
+
+
+def test_techniques_are_compared_over_the_rounds_that_they_share(asked):
+    lines = asked("compare", "--rounds").splitlines()
+    start = lines.index("tickets and tuned")
+    assert [line.split()[0] for line in lines[start + 3 : start + 6]] == ["50", "77.64", "90"]
+    start = lines.index("tickets and random")
+    assert [line.split()[0] for line in lines[start + 3 : start + 5]] == ["50", "90"]
+    found = json.loads(asked("compare", "--rounds", "--json"))["rounds"]
+    assert [round(each["sparsity"], 4) for each in found] == [0.5, 0.7764, 0.9]
+    similar = [
+        pair["jaccard"]["mean"]
+        for each in found
+        for pair in each["pairs"]
+        if (pair["first"], pair["second"]) == ("tickets", "tuned")
+    ]
+    assert similar[0] == 1  # both prune the same dense networks first
+    assert similar[0] > similar[1] > similar[2]
+    assert {*found[1]["reached"]} == {"tickets", "tuned"}
+    assert json.loads(asked("compare", "--sparsity", "0.7764", "--json"))["pairs"] == found[1]["pairs"]
+
+
+def test_techniques_that_agree_stand_in_one_group(asked):
+    lines = asked("compare", "--sparsity", "0.5").splitlines()
+    start = next(index for index, line in enumerate(lines) if line.startswith("Groups: "))
+    tree = lines[start + 2 : lines.index("", start)]
+    [joined] = [index for index, line in enumerate(tree) if line.endswith("0.00")]
+    assert {line.strip("│├└─ ") for line in tree[joined + 1 : joined + 3]} == {"tickets", "tuned"}
+    assert sorted(line.split()[-1] for line in tree if not line[-1].isdigit()) == [
+        "random", "tickets", "tuned", "whole",
+    ]  # fmt: skip
+    found = json.loads(asked("compare", "--sparsity", "0.5", "--json"))
+    assert found["groups"]["height"] > 0.5
+    assert {*found["order"]} == {"tickets", "tuned", "whole", "random"}
+
+
+def test_all_rounds_and_one_sparsity_are_not_both(rounds):
+    done = CliRunner().invoke(app, ["tickets", "compare", "--history", str(rounds), "--rounds", "--sparsity", "0.5"])
+    assert "leave out --sparsity" in str(done.exception)
+
+
+def test_structure_is_shown_over_rounds_with_techniques_below_one_another(asked):
+    lines = asked("structure", "--rounds").splitlines()
+    start = lines.index("fc1.weight: its 100 rows, means over seeds (by chance)")
+    assert [tuple(line.split()[:3:2]) for line in lines[start + 3 : start + 13]] == [
+        *(("50", each) for each in ("tickets", "tuned", "whole", "random")),
+        *(("77.64", each) for each in ("tickets", "tuned")),
+        *(("90", each) for each in ("tickets", "tuned", "whole", "random")),
+    ]
+    found = json.loads(asked("structure", "--json"))
+    assert found["techniques"]["whole"]["fc1.weight"]["in_wholes"] == 1
+    pairs = {(each["first"], each["second"]) for each in found["structured"]}
+    assert pairs == {(one, other) for one in ("tickets", "tuned", "random") for other in ("rows by norm", "whole")}
+    assert sum("rows by norm" in line for line in asked("structure").splitlines()) == 4
 
 
 def test_a_sparsity_without_masks_is_refused_with_those_that_have_some(folder):
@@ -102,8 +191,9 @@ def test_structure_is_shown_for_every_technique_and_layer(folder, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
     arguments = ["tickets", "structure", "--history", str(folder), "--view", "column"]
     lines = CliRunner().invoke(app, arguments).output.splitlines()
-    assert lines[0] == "The columns at 90 % sparsity, means over seeds (by chance)"
-    assert sum(line.startswith(("tickets", "tuned")) for line in lines) == 6
+    assert lines[0] == "fc1.weight: its 64 columns at 90 % sparsity, means over seeds (by chance)"
+    assert sum(line.startswith(("tickets", "tuned")) for line in lines) == 6 + 2
+    assert sum("columns by norm" in line for line in lines) == 3
     assert all(len(line) <= 82 for line in lines)
     found = json.loads(CliRunner().invoke(app, [*arguments, "--json"]).output)
     assert found["techniques"]["tuned"]["fc1.weight"]["groups"] == 64

@@ -8,8 +8,7 @@ import torch
 
 import prunus
 from prunus.errors import MaskError
-from prunus.tickets import agreement, clustered, compare
-from prunus.tickets.comparison import Comparison
+from prunus.tickets import agreement, compare
 
 
 def masks(**flags):
@@ -46,6 +45,20 @@ def test_chance_is_what_all_permutations_within_layers_give():
     assert found.is_chance
 
 
+def test_the_distance_by_chance_is_what_all_permutations_give():
+    first, second = masks(a=[1, 1, 1, 0, 0], b=[1, 0, 0, 0]), masks(a=[1, 1, 0, 0, 0], b=[1, 1, 1, 0])
+    distances = [
+        agreement(first, masks(a=list(a), b=list(b)), draws=1).overall.hamming
+        for a in itertools.permutations([1, 1, 0, 0, 0])
+        for b in itertools.permutations([1, 1, 1, 0])
+    ]
+    found = agreement(first, second, draws=200_000).hamming_by_chance
+    # In closed form the mean is |A| + |B| less twice the sum over layers of |A| |B| / n, over all weights.
+    assert np.mean(distances) == pytest.approx((4 + 5 - 2 * (3 * 2 / 5 + 1 * 3 / 4)) / 9)
+    assert found.mean == pytest.approx(np.mean(distances), abs=0.002)
+    assert (found.low, found.high) == (min(distances), max(distances))
+
+
 def test_random_masks_are_chance_about_as_often_as_it_says():
     generator = torch.Generator().manual_seed(0)
 
@@ -76,12 +89,34 @@ def test_techniques_are_compared_by_seed_and_with_themselves_over_seeds():
     assert pairs["x", "y"].jaccard.mean == pytest.approx((1 + 0) / 2)
     assert pairs["x", "y"].jaccard.low is not None
     assert pairs["x", "y"].layers["a"][0] == pairs["x", "y"].jaccard.mean
+    assert pairs["x", "y"].hamming.mean == pytest.approx((0 + 4 / 4) / 2)
+    assert pairs["x", "y"].hamming.low is not None
+    assert pairs["x", "x"].hamming.mean == pytest.approx(2 / 4)
+    assert pairs["x", "x"].hamming.low is None
     assert compare({"one": {0: masks(a=[1])}}) == []
 
 
-def test_those_that_agree_stand_beside_one_another():
-    similar = {("a", "b"): 0.1, ("a", "c"): 0.9, ("a", "d"): 0.2, ("b", "c"): 0.1, ("b", "d"): 0.8, ("c", "d"): 0.2}
-    interval = prunus.selection.statistics.mean_interval
-    order = clustered([Comparison(*pair, interval([value]), 0.1, 1.0, {}) for pair, value in similar.items()])
-    assert {frozenset(order[:2]), frozenset(order[2:])} == {frozenset("ac"), frozenset("bd")}
-    assert clustered([]) == []
+def test_chance_is_the_mean_over_the_pairs():
+    found = {
+        "x": {0: masks(a=[1, 1, 0, 0]), 1: masks(a=[1, 1, 1, 1])},
+        "y": {0: masks(a=[1, 0, 1, 0]), 1: masks(a=[1, 0, 0, 0])},
+    }
+    [pair] = [each for each in compare(found) if each.first != each.second]
+    several = [agreement(found["x"][seed], found["y"][seed]) for seed in (0, 1)]
+    for key in ("mean", "low", "high"):
+        assert getattr(pair.by_chance, key) == pytest.approx(np.mean([getattr(e.by_chance, key) for e in several]))
+        assert getattr(pair.hamming_by_chance, key) == pytest.approx(
+            np.mean([getattr(e.hamming_by_chance, key) for e in several])
+        )
+    assert pair.by_chance.low < pair.by_chance.mean < pair.by_chance.high
+
+
+def test_techniques_that_prune_other_layers_are_compared_where_both_do():
+    found = {
+        "all": {0: masks(a=[1, 1, 0, 0], b=[1, 0])},
+        "some": {0: masks(a=[1, 0, 1, 0])},
+        "others": {0: masks(c=[1])},
+    }
+    [pair] = compare(found)
+    assert (pair.first, pair.second, [*pair.layers]) == ("all", "some", ["a"])
+    assert pair.jaccard.mean == pytest.approx(1 / 3)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from prunus.cli.output import percent, print_table, say, size
 from prunus.report.evidence import DENSE
-from prunus.report.words import constraints, count, objective, plural, sparsity_percent
+from prunus.report.words import constraints, count, mean_and_half, objective, plural, sparsity_percent
 from prunus.selection.statistics import mean_interval
 
 _EXPLAINED = (
@@ -149,6 +149,4 @@ def ranking_rows(evidence: Evidence) -> list[dict[str, Any]]:
 
 
 def _accuracy(candidate: Candidate) -> str:
-    interval = mean_interval(candidate.reporting("accuracy"))
-    text = f"{100 * interval.mean:.1f}"
-    return text if interval.high is None else f"{text} ±{100 * (interval.high - interval.mean):.1f}"
+    return mean_and_half(mean_interval(candidate.reporting("accuracy")), 100)

@@ -65,6 +65,15 @@ def spread(interval: Interval, decimals: int = 1) -> str:
     return f"±{100 * width:.{decimals}f}" if math.isfinite(width) else ""
 
 
+def mean_and_half(interval: Interval | None, factor: float = 1.0, decimals: int = 1, *, sign: bool = False) -> str:
+    """``92.9 ±0.4``: the mean and half its interval, times a factor; the mean alone without an interval."""
+    if interval is None:
+        return UNKNOWN
+    text = signed(factor * interval.mean, decimals)
+    text = text if sign else text.removeprefix("+")
+    return text if interval.high is None else f"{text} ±{factor * half_width(interval):.{decimals}f}"
+
+
 def count(value: float) -> str:
     """A whole number: ``13,000``, and ``1.23 M`` from a million on."""
     if not math.isfinite(value):

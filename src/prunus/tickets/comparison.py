@@ -7,18 +7,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from prunus.errors import SelectionError
-from prunus.history.store import History
-from prunus.selection.statistics import Interval, mean_interval
-from prunus.tickets.overlap import Agreement, agreement
+from prunus.selection.statistics import Interval, mean, mean_interval
+from prunus.tickets.overlap import Agreement, Chance, agreement
+from prunus.tickets.rounds import Found
 
 if TYPE_CHECKING:
     from prunus.masks.masks import Masks
-
-SAME_MASKS = ("reinitialised", "reordered", "untrained", "signed")  # controls whose masks are those of their tickets
-Found = Mapping[str, Mapping[int, "Masks"]]  # technique → seed → masks
 
 
 @dataclass(frozen=True)
@@ -27,106 +21,70 @@ class Comparison:
 
     Attributes:
         first, second: their names.
-        jaccard: of the masks, over pairs with one seed; over pairs of seeds where it is one technique, and then without
-            an interval, for pairs that share a seed are not independent.
-        by_chance: mean of what chance would give these pairs.
+        jaccard: similarity of the masks, over pairs with one seed; over pairs of seeds where it is one technique, and
+            then without an interval, for pairs that share a seed are not independent.
+        by_chance: what random masks give, mean over the pairs.
         beyond_chance: fraction of the pairs that agree more than 97.5 % of random masks.
+        hamming: fraction of the weights that one keeps and the other removes.
+        hamming_by_chance: as above.
         layers: parameter name → (Jaccard similarity, what chance would give), means over the pairs.
     """
 
     first: str
     second: str
     jaccard: Interval
-    by_chance: float
+    by_chance: Chance
     beyond_chance: float
+    hamming: Interval
+    hamming_by_chance: Chance
     layers: Mapping[str, tuple[float, float]]
 
+    @property
+    def distance(self) -> float:
+        """1 − Jaccard, over what it is by chance: 0 where the masks are the same, 1 where they are as alike as chance.
 
-def found_masks(history: History, experiment: str | None = None, sparsity: float | None = None) -> tuple[float, Found]:
-    """The masks of every technique of an experiment at one sparsity.
-
-    Args:
-        history: of them.
-        experiment: its id, or the beginning of it; the latest where None.
-        sparsity: that was asked for; the highest that most techniques have where None.
-
-    Returns:
-        the sparsity, and the masks in the order of the recipe; controls are left out whose masks are those of
-        their tickets.
-
-    Raises:
-        UnknownNameError, ArgumentError: there is no such experiment, or several.
-        SelectionError: nothing has masks there.
-    """
-    from prunus.masks.storage import masks_from_bytes
-
-    record = history.experiment(experiment)
-    view = history.restricted_to(record.id)
-    runs = {run.id: run for run in view.runs() if run.settings.get("ticket") not in SAME_MASKS}
-    states = [
-        (runs[each], state.record)
-        for each in record.runs
-        if each in runs
-        for state in view.states(each)
-        if state.record.masks and state.record.requested_sparsity in runs[each].sparsities
-    ]
-    asked = [record.requested_sparsity for _, record in states]
-    at = sparsity if sparsity is not None else max(asked, key=lambda each: (asked.count(each), each), default=None)
-    found: dict[str, dict[int, Masks]] = {}
-    for run, state in states:
-        if state.masks and state.requested_sparsity == at:
-            found.setdefault(run.technique, {})[run.seed] = masks_from_bytes(view.blobs.get(state.masks))
-    if at is None or not found:
-        there = ", ".join(f"{each:g}" for each in sorted(set(asked))) or "none"
-        raise SelectionError(f"the experiment {record.id} has no masks at sparsity {sparsity}: it has some at {there}")
-    return at, found
+        Source: one minus the similarity that is corrected for chance, (index − expected) / (1 − expected), as Albatineh
+            & Niewiadomska-Bugaj 2011 do it for the Jaccard similarity (doi:10.1007/s11634-011-0090-y), with the
+            expectation of random masks.
+        """
+        by_chance = 1 - self.by_chance.mean
+        return (1 - self.jaccard.mean) / by_chance if by_chance else 0.0
 
 
 def compare(found: Found) -> list[Comparison]:
     """Compare every technique with every other, and with itself over seeds.
 
     Of two techniques the masks of one seed are compared, which come of the same initialisation; of one, those of all
-    pairs of seeds.
+    pairs of seeds. What counts are the parameters that both masks cover.
 
     Args:
-        found: technique → seed → masks, over the same parameters.
+        found: technique → seed → masks, of networks of one architecture.
     """
-    names = list(found)
-    pairs = [(first, second) for first, second in itertools.combinations_with_replacement(names, 2)]
-    return [one for first, second in pairs if (one := _compared(first, second, found))]
+    pairs = itertools.combinations_with_replacement(found, 2)
+    return [one for first, second in pairs if (one := compare_two(first, second, found))]
 
 
-def clustered(comparisons: Sequence[Comparison]) -> list[str]:
-    """Names of the techniques so that those that agree stand beside one another.
+def compare_two(first: str, second: str, found: Found) -> Comparison | None:
+    """Compare two techniques, or one with itself; None where they have no masks to compare.
 
-    Average linkage over one minus the Jaccard similarity.
+    Args:
+        first, second: their names.
+        found: see ``compare``.
     """
-    from scipy.cluster.hierarchy import leaves_list, linkage
-    from scipy.spatial.distance import squareform
-
-    names = list(dict.fromkeys(name for each in comparisons for name in (each.first, each.second)))
-    if len(names) < 3:
-        return names
-    distances = np.zeros((len(names), len(names)))
-    for each in comparisons:
-        if each.first != each.second:
-            row, column = names.index(each.first), names.index(each.second)
-            distances[row, column] = distances[column, row] = 1 - each.jaccard.mean
-    tree = linkage(squareform(distances), "average", optimal_ordering=True)
-    return [names[index] for index in leaves_list(tree)]
-
-
-def _compared(first: str, second: str, found: Found) -> Comparison | None:
-    agreements = [agreement(one, other) for one, other in _pairs(found[first], found[second], first == second)]
+    itself = first == second
+    shared = (_where_both(*pair) for pair in _pairs(found[first], found[second], itself))
+    agreements = [agreement(*pair) for pair in shared if pair[0]]
     if not agreements:
         return None
     similar = [each.overall.jaccard for each in agreements]
     return Comparison(
         first,
         second,
-        mean_interval(similar) if first != second else Interval(_mean(similar), None, None, len(similar), 0.95),
-        _mean([each.by_chance.mean for each in agreements]),
-        _mean([each.overall.jaccard > each.by_chance.high for each in agreements]),
+        _interval(similar, itself),
+        _chance([each.by_chance for each in agreements]),
+        mean([each.overall.jaccard > each.by_chance.high for each in agreements]),
+        _interval([each.overall.hamming for each in agreements], itself),
+        _chance([each.hamming_by_chance for each in agreements]),
         {name: _layer(name, agreements) for name in agreements[0].layers},
     )
 
@@ -137,10 +95,25 @@ def _pairs(first: Mapping[int, Masks], second: Mapping[int, Masks], itself: bool
     return ((first[seed], second[seed]) for seed in sorted(first.keys() & second.keys()))
 
 
+def _where_both(first: Masks, second: Masks) -> tuple[Masks, Masks]:
+    """Both, over the parameters that both cover."""
+    if first.keys() == second.keys():
+        return first, second
+    from prunus.masks.masks import Masks
+
+    names = [name for name in first if name in second]
+    return Masks({name: first[name] for name in names}), Masks({name: second[name] for name in names})
+
+
+def _interval(values: Sequence[float], itself: bool) -> Interval:
+    found = mean_interval(values)
+    return Interval(found.mean, None, None, found.count, found.confidence) if itself else found
+
+
+def _chance(several: Sequence[Chance]) -> Chance:
+    return Chance(*(mean([getattr(each, key) for each in several]) for key in ("mean", "low", "high")))
+
+
 def _layer(name: str, agreements: Sequence[Agreement]) -> tuple[float, float]:
     similar = [each.layers[name].jaccard for each in agreements]
-    return _mean(similar), _mean([each.layers_by_chance[name].mean for each in agreements])
-
-
-def _mean(values: Sequence[float]) -> float:
-    return sum(values) / len(values)
+    return mean(similar), mean([each.layers_by_chance[name].mean for each in agreements])

@@ -45,7 +45,7 @@ class Overlap:
 
 @dataclass(frozen=True)
 class Chance:
-    """The Jaccard similarity of masks that keep as many weights of each layer, at random places.
+    """What masks give that keep as many weights of each layer, at random places.
 
     Attributes:
         mean: over the draws.
@@ -63,15 +63,17 @@ class Agreement:
 
     Attributes:
         layers: parameter name → what they have in common there.
-        layers_by_chance: parameter name → the similarity that chance would give there.
+        layers_by_chance: parameter name → the Jaccard similarity that chance would give there.
         overall: over all layers together.
-        by_chance: the similarity that chance would give over all layers together.
+        by_chance: the Jaccard similarity that chance would give over all layers together.
+        hamming_by_chance: the Hamming distance that chance would give over all layers together.
     """
 
     layers: Mapping[str, Overlap]
     layers_by_chance: Mapping[str, Chance]
     overall: Overlap
     by_chance: Chance
+    hamming_by_chance: Chance
 
     @property
     def is_chance(self) -> bool:
@@ -114,18 +116,19 @@ def agreement(first: Masks, second: Masks, *, draws: int = DRAWS, seed: int = 0)
     overall = Overlap(
         *(sum(getattr(each, key) for each in layers.values()) for key in ("first", "second", "both", "total"))
     )
+    both = np.sum([*drawn.values()], axis=0)
     return Agreement(
         layers,
-        {name: _chance(each, drawn[name]) for name, each in layers.items()},
+        {name: _chance(_jaccard(each.first, each.second, drawn[name])) for name, each in layers.items()},
         overall,
-        _chance(overall, np.sum([*drawn.values()], axis=0)),
+        _chance(_jaccard(overall.first, overall.second, both)),
+        _chance((overall.first + overall.second - 2 * both) / overall.total),
     )
 
 
-def _chance(overlap: Overlap, both: np.ndarray) -> Chance:
-    similar = _jaccard(overlap.first, overlap.second, both)
-    low, high = np.quantile(similar, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2], method="inverted_cdf")
-    return Chance(float(similar.mean()), float(low), float(high))
+def _chance(drawn: np.ndarray) -> Chance:
+    low, high = np.quantile(drawn, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2], method="inverted_cdf")
+    return Chance(float(drawn.mean()), float(low), float(high))
 
 
 def _jaccard(first: int, second: int, both: np.ndarray) -> np.ndarray:

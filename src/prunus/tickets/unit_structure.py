@@ -64,15 +64,25 @@ def structure(masks: Masks, view: str = "row", *, draws: int = DRAWS, seed: int 
 
     Source: Paganini & Forde 2020 (arXiv:2001.05050), who ask how structured the masks of unstructured pruning are.
     """
+    dimensions = dimensions_of(view)
+    generator = np.random.default_rng(seed)
+    return {name: _structure(mask, dimensions, draws, generator) for name, mask in in_groups(masks, dimensions).items()}
+
+
+def dimensions_of(view: str) -> tuple[int, ...]:
+    """The dimensions that tell the groups of a view apart.
+
+    Raises:
+        ArgumentError: there is no such view.
+    """
     if view not in VIEWS:
         raise ArgumentError(f"view must be one of {', '.join(VIEWS)}, got {view!r}")
-    dimensions = VIEWS[view]
-    generator = np.random.default_rng(seed)
-    return {
-        name: _structure(mask, dimensions, draws, generator)
-        for name, mask in masks.items()
-        if mask.dim() > max(1, len(dimensions))
-    }
+    return VIEWS[view]
+
+
+def in_groups(masks: Masks, dimensions: tuple[int, ...]) -> dict[str, Tensor]:
+    """The masks of weights that have such groups of more than one weight."""
+    return {name: mask for name, mask in masks.items() if mask.dim() > max(1, len(dimensions))}
 
 
 def _structure(mask: Tensor, dimensions: tuple[int, ...], draws: int, generator: np.random.Generator) -> Structure:

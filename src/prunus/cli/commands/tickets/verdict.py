@@ -1,0 +1,72 @@
+"""``prunus tickets verdict``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from prunus.cli.commands.tickets.options import Experiment, in_percent
+from prunus.cli.options import AsJson, HistoryFolder
+from prunus.cli.output import print_json, print_table, say
+
+if TYPE_CHECKING:
+    from prunus.tickets.verdict import Verdict
+
+
+def verdict(
+    experiment: Experiment = None,
+    folder: HistoryFolder = None,
+    margin: Annotated[float, typer.Option(help="Accuracy that a winning ticket may lose, in points.", min=0)] = 0.5,
+    later: Annotated[float, typer.Option(help="How much later it may stop, in % of the dense steps.", min=0)] = 10,
+    as_json: AsJson = False,
+) -> None:
+    """Say of every ticket whether it wins: as accurate as the dense network, after as many steps, and by how much."""
+    from prunus.history.store import History
+    from prunus.tickets.gathering import gather_tickets
+    from prunus.tickets.verdict import judge
+
+    found = judge(gather_tickets(History(folder, create=False), experiment), margin=margin / 100, later=later / 100)
+    if as_json:
+        print_json([_plain(each) for each in found])
+        return
+    for technique in dict.fromkeys(each.ticket.technique for each in found):
+        _print(technique, [each for each in found if each.ticket.technique == technique])
+    say("")
+    say(f"winning: at most {margin:g} points less accurate than the dense network and, where")
+    say(f"learning curves were recorded, stopping at most {later:g} % later, each shown by")
+    say("its 95 % interval; losing: one of them shown to be otherwise. Paired by seed.")
+
+
+def _print(technique: str, verdicts: list[Verdict]) -> None:
+    from prunus.report.words import mean_and_half
+
+    controls = list(dict.fromkeys(kind for each in verdicts for kind in each.to_controls))
+    columns = ["left", "accuracy", "to dense", "stops at", "later", "verdict", *(f"to {kind}" for kind in controls)]
+    rows = [
+        [
+            in_percent(1 - each.ticket.sparsity),
+            mean_and_half(each.accuracy, 100),
+            mean_and_half(each.to_dense, 100, sign=True),
+            mean_and_half(each.step, 1, 0),
+            f"{mean_and_half(each.later, 100, 0, sign=True)}{' %' if each.later else ''}",
+            each.word,
+            *(mean_and_half(each.to_controls.get(kind), 100, sign=True) for kind in controls),
+        ]
+        for each in verdicts
+    ]
+    seeds = max(each.accuracy.count for each in verdicts)
+    print_table(columns, rows, f"{technique}: test accuracy in %, mean of {seeds} seeds ± half the 95 % interval")
+
+
+def _plain(found: Verdict) -> dict[str, object]:
+    return {
+        "technique": found.ticket.technique,
+        "sparsity": found.ticket.sparsity,
+        "accuracy": found.accuracy,
+        "to_dense": found.to_dense,
+        "step": found.step,
+        "later": found.later,
+        "verdict": found.word,
+        "to_controls": found.to_controls,
+    }
