@@ -182,6 +182,20 @@ def test_structure_is_shown_over_rounds_with_techniques_below_one_another(asked)
     assert sum("rows by norm" in line for line in asked("structure").splitlines()) == 4
 
 
+def test_the_best_ticket_is_named_only_where_it_is_shown_to_be(asked, monkeypatch):
+    lines = asked("rank", "--sparsity", "0.9").splitlines()
+    assert lines[0] == "Tickets at 90 % sparsity: accuracy in %, 3 seeds ± half the 95 % interval"
+    places = {line.split()[1]: line.split()[0] for line in lines[3:6]}
+    assert {*places} == {"tickets", "whole", "random"}
+    assert places["tickets"] == "1"
+    found = json.loads(asked("rank", "--sparsity", "0.9", "--json"))
+    best = found["rows"][0]
+    word = "is shown" if best["sure_last"] == 1 else "is not shown"
+    assert f"tickets {word} to be better than all others." in lines
+    assert best["to_best"] is None
+    assert found["rows"][-1]["to_best"]["mean"] < 0
+
+
 def test_a_sparsity_without_masks_is_refused_with_those_that_have_some(folder):
     done = CliRunner().invoke(app, ["tickets", "compare", "--history", str(folder), "--sparsity", "0.7"])
     assert "no masks at sparsity 0.7: it has some at 0.5, 0.9" in str(done.exception)
