@@ -219,11 +219,39 @@ def test_stability_is_shown_at_80_columns(tmp_path, monkeypatch):
     prunus.run({**RECIPE, "seeds": [0, 1], "technique": [technique]}, history=tmp_path / "h", jobs=1)
     arguments = ["tickets", "stability", "--history", str(tmp_path / "h"), "--points", "3"]
     lines = CliRunner().invoke(app, arguments).output.splitlines()
-    assert [line.split()[:3] for line in lines if line.startswith("tickets ")][1:] == [
-        ["tickets", "50", "%"], ["tickets", "10", "%"],
-    ]  # fmt: skip
-    assert all(len(line) <= 84 for line in lines)
+    assert lines[0] == "tickets: beside siblings with the data in another order, 2 seeds"
+    assert [line.split()[:3] for line in lines[3:5]] == [["50", "%", "0"], ["10", "%", "0"]]
+    assert all(len(line) <= 82 for line in lines)
+    assert any("'unpruned'" in line for line in lines)
     found = json.loads(CliRunner().invoke(app, [*arguments, "--json"]).output)
     assert [(each["ticket"], each["sparsity"], len(each["paths"][0]["errors"])) for each in found] == [
         ("tickets", 0.5, 3), ("tickets", 0.9, 3),
     ]  # fmt: skip
+
+
+def test_stability_from_several_steps_is_one_table(tmp_path, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    each = {"rewind_step": [0, 10, 100], "ticket": ["found", "reordered", "unpruned"]}
+    technique = {"name": "tickets", "retrain": "rewind", "each": each}
+    recipe = {**RECIPE, "seeds": [0, 1], "sparsities": [0.5], "technique": [technique]}
+    prunus.run({**recipe, "training": {"epochs": 6}}, history=tmp_path / "h", jobs=1)
+    arguments = ["tickets", "stability", "--history", str(tmp_path / "h"), "--points", "2"]
+    lines = CliRunner().invoke(app, arguments).output.splitlines()
+    assert lines[0] == "tickets: beside siblings with the data in another order, 2 seeds"
+    assert [line.split()[:2] for line in lines[3:6]] == [["dense", "0"], ["dense", "10"], ["dense", "100"]]
+    assert [line.split()[:3] for line in lines[6:9]] == [["50", "%", "0"], ["50", "%", "10"], ["50", "%", "100"]]
+    assert not any("'unpruned'" in line for line in lines)
+    found = json.loads(CliRunner().invoke(app, [*arguments, "--json"]).output)
+    assert [(each["rewind_step"], each["sparsity"]) for each in found[:3]] == [(0, 0.0), (10, 0.0), (100, 0.0)]
+
+
+def test_siblings_of_the_dense_network_alone_are_shown_and_are_no_tickets(tmp_path, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    technique = {"retrain": "rewind", "each": {"rewind_step": [0, 10], "ticket": ["unpruned"]}}
+    prunus.run({**RECIPE, "seeds": [0, 1], "technique": [technique]}, history=tmp_path / "h", jobs=1)
+    asked = ["--history", str(tmp_path / "h")]
+    lines = CliRunner().invoke(app, ["tickets", "stability", *asked]).output.splitlines()
+    assert [line.split()[:2] for line in lines[3:5]] == [["dense", "0"], ["dense", "10"]]
+    for command, complaint in (("verdict", "no tickets to judge"), ("rank", "no tickets"), ("compare", "no masks")):
+        done = CliRunner().invoke(app, ["tickets", command, *asked])
+        assert complaint in str(done.exception), command

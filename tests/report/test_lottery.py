@@ -73,3 +73,14 @@ def test_without_curves_and_with_one_seed_it_says_what_it_knows(tmp_path):
     assert {row.word for row in found.rows} == {"undecided"}
     assert {row.step for row in found.rows} == {("–", "", False)}
     assert "no learning curves" in render(one)
+
+
+def test_siblings_of_the_dense_network_are_no_technique(tmp_path):
+    each = {"ticket": ["found", "unpruned"]}
+    technique = {"name": "tickets", "retrain": "rewind", "each": each}
+    done = prunus.run({**RECIPE, "seeds": [0], "technique": [technique]}, history=tmp_path, jobs=1)
+    evidence = gather(done, None)
+    assert {run.technique for run in evidence.runs} == {"dense", "tickets", "unpruned, from step 0"}
+    assert evidence.techniques == ("tickets",)
+    assert {row.technique for row in lottery(evidence).rows} == {"tickets"}
+    assert render(done).count("unpruned, from step 0") == 1  # in the list of runs

@@ -40,5 +40,47 @@ def test_the_ends_of_a_path_are_the_recorded_errors_and_signs_those_of_the_rewou
 
 def test_tickets_without_siblings_are_refused_with_what_makes_them(tmp_path):
     history = prunus.run({**RECIPE, "technique": [{"retrain": "rewind"}]}, history=tmp_path, jobs=1)
-    with pytest.raises(SelectionError, match="add ticket = 'reordered'"):
+    with pytest.raises(SelectionError, match=r"add ticket = 'reordered' .* and 'unpruned' for that of the dense"):
         stability(history, gather_tickets(history))
+
+
+def test_the_dense_network_has_a_sibling_at_every_step_beside_the_tickets_of_that_step(tmp_path):
+    each = {"rewind_step": [0, 10], "ticket": ["unpruned", "found", "reordered"]}
+    technique = {"name": "tickets", "retrain": "rewind", "each": each}
+    history = prunus.run({**RECIPE, "technique": [technique]}, history=tmp_path, jobs=1)
+    found = stability(history, gather_tickets(history), points=3)
+    assert [(each.ticket.technique, each.ticket.rewind_step, each.ticket.sparsity) for each in found] == [
+        ("dense", 0, 0.0), ("dense", 10, 0.0), ("tickets, 0", 0, 0.5), ("tickets, 10", 10, 0.5),
+    ]  # fmt: skip
+    assert len({each.ticket.search for each in found if each.ticket.sparsity}) == 1
+    runs = {(run.technique, run.seed): history.states(run.id) for run in history.runs()}
+    late = found[1]
+    for seed, path in enumerate(late.paths):
+        first, last = runs["dense", seed][1], runs["unpruned, from step 10", seed][1]
+        assert path.errors[0] == pytest.approx(1 - first.record.test.accuracy)
+        assert path.errors[-1] == pytest.approx(1 - last.record.test.accuracy)
+    # By hand, over the weights of all layers: from the checkpoint to the dense network, and from that to the sibling.
+    changes, distances, kept, alike = [], [], [], []
+    for seed in (0, 1):
+        start, dense, sibling = (
+            weights(state)
+            for state in (runs["unpruned, from step 10", seed][0], runs["dense", seed][1],
+                          runs["unpruned, from step 10", seed][1])
+        )  # fmt: skip
+        changes.append(float((dense - start).norm() / start.norm()))
+        distances.append(float((sibling - dense).norm() / dense.norm()))
+        kept.append(float((dense.sign() == start.sign()).double().mean()))
+        alike.append(float((dense.sign() == sibling.sign()).double().mean()))
+    assert late.change.mean == pytest.approx(sum(changes) / 2)
+    assert late.apart.mean == pytest.approx(sum(distances) / 2)
+    assert late.signs.mean == pytest.approx(sum(kept) / 2)
+    assert late.sibling_signs.mean == pytest.approx(sum(alike) / 2)
+    # From a later step on there is less to go.
+    assert found[0].change.mean > late.change.mean
+    assert found[0].apart.mean > late.apart.mean
+
+
+def weights(state):
+    model = load_task(TASK).build()
+    state.restore(model)
+    return torch.cat([each.detach().flatten() for each in model.parameters() if each.dim() > 1]).double()

@@ -67,7 +67,7 @@ def print_outcome(evidence: Evidence) -> None:
 
 def _print_table(evidence: Evidence) -> None:
     """Techniques that make their own choice have a column of their own, which says the sparsity too."""
-    own = {run.technique for run in evidence.runs if not run.sparsities} - {DENSE}
+    own = {run.technique for run in evidence.runs if not run.sparsities}.intersection(evidence.techniques)
     rows = []
     for technique in (DENSE, *evidence.by_merit):
         cells = []

@@ -128,12 +128,12 @@ class NetworkRecipe(Recipe):
                 self.training,
                 seeds,
                 technique,
-                () if technique.own_choice else self.sparsities,
+                () if technique.own_choice or technique.ticket == "unpruned" else self.sparsities,
                 code_digests(technique.criterion, technique.budget, technique.penalty),
                 tuple(_identified(each.beside(self.task)) for each in _sources(technique)),
                 finder="" if technique.finds else finders[_nameless(technique.finding)],
             )
-            for technique in self.techniques
+            for technique in (each.as_run for each in self.techniques)
             for seeds in self.replicates
         )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from prunus.experiments.consensus import ConsensusMaker
+from prunus.experiments.dense_siblings import SiblingMaker
 from prunus.experiments.maker import DenseMaker, Maker
 from prunus.experiments.making import TechniqueMaker
 from prunus.experiments.performer import Finished, Finishing, Performer
@@ -78,6 +79,8 @@ class NetworkPerformer(Performer):
 
 
 def _maker(technique: TechniqueSettings) -> type[TechniqueMaker]:
+    if technique.ticket == "unpruned":
+        return SiblingMaker
     if technique.finds:
         return TechniqueMaker
     if technique.source:

@@ -43,6 +43,7 @@ def _learning(technique: TechniqueSettings) -> tuple[str, ...]:
 
 def _chosen(technique: TechniqueSettings) -> tuple[str, ...]:
     retraining = technique.retrain if technique.timing == "after" else f"{technique.timing} training"
+    retraining += f" to step {technique.rewind_step}" if technique.rewind_step else ""
     retraining += " with a teacher" if technique.distill else ""
     aggregate = () if technique.aggregate == "mean" else (technique.aggregate,)
     settings = tuple(f"{name} {value}" for name, value in technique.settings.items())

@@ -26,6 +26,7 @@ LEARNING = {
 _PENALTY = "a penalty"  # every other one: it has a strength, and a criterion says what goes
 _DRAWN = ("criterion", "settings", "pattern", "aggregate", "scope", "schedule", "rounds", "control", "begin", "penalty")
 _IN_GROUPS = ("group-lasso", "l0")
+_UNPRUNED = ("name", "each", "retrain", "rewind_step", "ticket")
 
 
 def wrong_with(technique: TechniqueSettings) -> Wrong:
@@ -52,6 +53,8 @@ def ignored(technique: TechniqueSettings, combinations: Sequence[TechniqueSettin
             goes_with, looks_at = _USED[key]
             if not any(looks_at(each) for each in combinations):
                 yield key, f"{key} goes with {goes_with}: nothing here looks at it, so leave it out"
+        elif key not in _UNPRUNED and all(each.ticket == "unpruned" for each in combinations):
+            yield key, f"ticket = 'unpruned' prunes nothing: nothing here looks at {key}, so leave it out"
 
 
 def _is_gradual(technique: TechniqueSettings) -> bool:

@@ -19,7 +19,7 @@ def wrong_ticket(technique: TechniqueSettings) -> Wrong:
     stated = technique.stated()
     given = [key for key in ABOUT_TICKETS if key in stated]
     yield from _ownerless(technique, given)
-    if technique.finds:
+    if technique.finds and technique.ticket == "found":
         return
     key = given[0]
     if (technique.timing, technique.retrain) != ("after", "rewind"):

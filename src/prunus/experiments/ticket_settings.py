@@ -11,7 +11,16 @@ from prunus.experiments.task_settings import SourceSettings
 from prunus.experiments.technique_labels import ABOUT_TICKETS, told
 
 Ticket = Literal[
-    "found", "reinitialised", "shuffled", "redrawn", "inverted", "reordered", "untrained", "signed", "bespoke"
+    "found",
+    "reinitialised",
+    "shuffled",
+    "redrawn",
+    "inverted",
+    "reordered",
+    "untrained",
+    "signed",
+    "bespoke",
+    "unpruned",
 ]
 Carry = Literal["mask", "initialisation", "late"]
 
@@ -26,7 +35,8 @@ class TicketSettings(Settings):
             the weights with the highest scores removed, ``"reordered"`` sees the data in another order, ``"untrained"``
             is not trained at all, and neither is ``"signed"``, whose weights are one constant in each layer with the
             signs of the first ones. The technique without it is run too. ``"bespoke"`` is the ticket that one search
-            finds at the sparsity of a consensus.
+            finds at the sparsity of a consensus. ``"unpruned"`` trains the whole network from the weights to rewind to,
+            on the data in another order.
         searches: how many searches there are, each with another order of the data from the same first weights; the
             tickets of several are put to a vote.
         tasks: on which the searches are made, from the same first weights; the recipe's own where there are none.
@@ -51,15 +61,15 @@ class TicketSettings(Settings):
 
     @property
     def finds(self) -> bool:
-        """Whether it prunes by itself; else it takes tickets that other runs have found."""
-        return self.ticket == "found" and self.source is None and not self.votes
+        """Whether it takes no tickets that other runs have found."""
+        return self.ticket == "unpruned" or (self.ticket == "found" and self.source is None and not self.votes)
 
     @property
     def finding(self) -> Self:
         """The technique that finds the tickets which this takes."""
         name = self.name
-        endings = {f", {part}" for key in ABOUT_TICKETS if (part := told(key, getattr(self, key)))}
-        while ending := next((each for each in endings if name.endswith(each)), ""):
-            name = name.removesuffix(ending)
+        for part in filter(None, (told(key, getattr(self, key)) for key in ABOUT_TICKETS)):
+            before, _, after = name.partition(f", {part}")
+            name = before + after if after[:1] in ("", ",") else name
         plain = {key: type(self).model_fields[key].default for key in ABOUT_TICKETS}
         return self.model_copy(update={**plain, "name": name if name != self.name else ""})

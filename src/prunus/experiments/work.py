@@ -149,6 +149,8 @@ class Work(BaseWork):
         technique = self.technique
         if technique is None:
             return []
+        if technique.ticket == "unpruned":
+            return [Step(1, 1, 0.0, "initial")]
         if not technique.finds:
             count = len(self.sparsities)
             return [Step(position, count, level, "ticket") for position, level in enumerate(self.sparsities, 1)]

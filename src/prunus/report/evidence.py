@@ -19,6 +19,7 @@ from prunus.selection.choose import Choice
 from prunus.selection.constraints import ROUNDING, Constraint, parse_constraints
 from prunus.selection.ranking import Ranking, rank
 from prunus.selection.statistics import mean
+from prunus.tickets.gathering import UNPRUNED
 
 DENSE = "dense"
 MANY = 8  # techniques that a chart and pairwise comparisons can show; more are ranked
@@ -53,8 +54,9 @@ class Evidence:
 
     @functools.cached_property
     def techniques(self) -> tuple[str, ...]:
-        """Names of the techniques, without the dense one, in the order of the recipe."""
-        names = [run.technique for run in self.runs] + [candidate.technique for candidate in self.candidates]
+        """Names of the techniques that prune, in the order of the recipe."""
+        pruning = [run.technique for run in self.runs if run.settings.get("ticket") != UNPRUNED]
+        names = pruning + [candidate.technique for candidate in self.candidates]
         return tuple(name for name in dict.fromkeys(names) if name != DENSE)
 
     @functools.cached_property

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from prunus.errors import SelectionError
 from prunus.history.query import Comparison
 from prunus.history.records import RunRecord, StateRecord
 from prunus.history.store import History
 
-FOUND = "found"
+FOUND, UNPRUNED = "found", "unpruned"
 
 
 @dataclass(frozen=True)
@@ -21,8 +22,10 @@ class Ticket:
         technique: its name.
         family: what a ticket and its controls have in common.
         kind: ``"found"``, or what the control has changed: see ``ticket`` of a recipe.
-        sparsity: that was asked for.
+        sparsity: that was asked for; 0 of what is unpruned.
         states: seed → the trained ticket.
+        rewind_step: step of the dense training whose weights were its first ones.
+        search: what tickets have in common that one search has found, whatever the step that it rewinds to.
     """
 
     technique: str
@@ -30,6 +33,8 @@ class Ticket:
     kind: str
     sparsity: float
     states: Mapping[int, StateRecord]
+    rewind_step: int = 0
+    search: str = ""
 
 
 @dataclass(frozen=True)
@@ -38,7 +43,8 @@ class Tickets:
 
     Attributes:
         dense: seed → the trained dense network that its tickets descend from.
-        tickets: in the order of the recipe, each technique's by rising sparsity.
+        tickets: in the order of the recipe, each technique's by rising sparsity; siblings of the dense network are
+            among them, as what is left unpruned.
     """
 
     dense: Mapping[int, StateRecord]
@@ -93,20 +99,30 @@ def tickets_of(runs: Iterable[RunRecord], states: Iterable[StateRecord]) -> Tick
     of: dict[str, RunRecord] = {}
     for run in ordered:
         for state in by_run.get(run.id, ()):
-            if run.settings.get("retrain") == "rewind" and state.requested_sparsity in run.sparsities:
+            if run.settings.get("retrain") == "rewind" and _is_ticket(state, run):
                 if run.seed not in dense and (origin := comparison.dense_of(state)):
                     dense[run.seed] = origin
                 of[run.technique] = run
                 found.setdefault((run.technique, state.requested_sparsity), {})[run.seed] = state
-    tickets = [
-        Ticket(technique, _family(of[technique]), of[technique].settings.get("ticket", FOUND), sparsity, states_of)
-        for (technique, sparsity), states_of in found.items()
-    ]
-    return Tickets(dense, tuple(tickets))
+    return Tickets(dense, tuple(_ticket(of[name], sparsity, its) for (name, sparsity), its in found.items()))
 
 
-def _family(run: RunRecord) -> str:
-    return repr(sorted((key, value) for key, value in run.settings.items() if key not in ("name", "ticket")))
+def _is_ticket(state: StateRecord, run: RunRecord) -> bool:
+    """Whether a run that rewinds has asked for it, and it is not on the way there."""
+    if run.settings.get("ticket") == UNPRUNED:
+        return state.position == run.states_planned - 1
+    return state.requested_sparsity in run.sparsities
+
+
+def _ticket(run: RunRecord, sparsity: float, states: Mapping[int, StateRecord]) -> Ticket:
+    settings = run.settings
+    family, search = _without(settings, "name", "ticket"), _without(settings, "name", "ticket", "rewind_step")
+    kind, step = settings.get("ticket", FOUND), settings.get("rewind_step", 0)
+    return Ticket(run.technique, family, kind, sparsity, states, step, search)
+
+
+def _without(settings: Mapping[str, Any], *keys: str) -> str:
+    return repr(sorted((key, value) for key, value in settings.items() if key not in keys))
 
 
 def paired(first: Mapping[int, StateRecord], second: Mapping[int, StateRecord]) -> Iterator[tuple[StateRecord, ...]]:

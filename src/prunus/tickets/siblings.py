@@ -1,21 +1,24 @@
-"""How stable the training of tickets is: to the order of the data, and over its course."""
+"""How stable training is: to the order of the data, and over its course."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import torch
+
 from prunus.errors import SelectionError
 from prunus.history.records import StateRecord
+from prunus.history.state import State
 from prunus.history.store import History
 from prunus.selection.statistics import Interval, mean_interval
 from prunus.tickets.connectivity import POINTS, Path, linear_path, relative_change, same_signs
-from prunus.tickets.gathering import FOUND, Ticket, Tickets, paired
+from prunus.tickets.gathering import FOUND, UNPRUNED, Ticket, Tickets, paired
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from prunus.masks.masks import Masks
     from prunus.tasks.task import Task
 
 SIBLING = "reordered"
@@ -24,27 +27,31 @@ _BATCH = 500
 
 @dataclass(frozen=True)
 class Stability:
-    """A ticket beside its sibling, which began with the same weights and saw the data in another order; over seeds.
+    """A network beside its sibling, which began with the same weights and saw the data in another order; over seeds.
 
     Attributes:
-        ticket: that was found.
+        ticket: that was found, or the dense network, whose sparsity is 0.
         paths: error on the test split along the straight line between the two, one for each seed.
         barrier: rise of the error along it.
+        sibling_signs: fraction of the kept weights that have the same sign in both.
+        apart: how far their kept weights are from one another, relative to those of the first.
         signs: fraction of the kept weights that end with the sign with which they began.
         change: by how much they have changed, relative to what they were.
-        sibling_signs: fraction of the kept weights that have the same sign in both.
     """
 
     ticket: Ticket
     paths: tuple[Path, ...]
     barrier: Interval
+    sibling_signs: Interval
+    apart: Interval
     signs: Interval
     change: Interval
-    sibling_signs: Interval
 
 
 def stability(history: History, tickets: Tickets, points: int = POINTS) -> list[Stability]:
-    """Measure every ticket that has a sibling.
+    """Measure the dense network and every ticket that has a sibling.
+
+    Of the dense network those weights count that can be pruned.
 
     Args:
         history: in which the tickets are recorded.
@@ -55,8 +62,8 @@ def stability(history: History, tickets: Tickets, points: int = POINTS) -> list[
         SelectionError: none has a sibling.
         DataError: the data cannot be read.
 
-    Source: Frankle et al. 2020 (arXiv:1912.05671) for the barrier; that kept weights tend to keep their sign is of
-        Zhou et al. 2019 (arXiv:1905.01067).
+    Source: Frankle et al. 2020 (arXiv:1912.05671) for the barrier, of networks that are spawned from step k as in
+        figure 1; that kept weights tend to keep their sign is of Zhou et al. 2019 (arXiv:1905.01067).
     """
     siblings = [
         (ticket, sibling)
@@ -65,48 +72,62 @@ def stability(history: History, tickets: Tickets, points: int = POINTS) -> list[
         for sibling in tickets.controls(ticket)
         if sibling.kind == SIBLING
     ]
-    if not siblings:
+    dense = [
+        (Ticket("dense", sibling.family, UNPRUNED, 0.0, tickets.dense, sibling.rewind_step, sibling.search), sibling)
+        for sibling in tickets.tickets
+        if sibling.kind == UNPRUNED
+    ]
+    if not siblings and not dense:
         raise SelectionError(
-            "no ticket of this experiment has a sibling: add ticket = 'reordered' to the technique, such as by "
-            "each = {ticket = ['found', 'reordered']}"
+            "nothing in this experiment has a sibling: add ticket = 'reordered' to the technique for those of its "
+            "tickets, and 'unpruned' for that of the dense network, such as by "
+            "each = {ticket = ['found', 'reordered', 'unpruned']}"
         )
-    return [_stability(history, ticket, sibling, points) for ticket, sibling in siblings]
+    pairs = [(ticket, list(paired(ticket.states, sibling.states))) for ticket, sibling in [*dense, *siblings]]
+    return [_stability(history, ticket, states, points) for ticket, states in pairs if states]
 
 
-def _stability(history: History, ticket: Ticket, sibling: Ticket, points: int) -> Stability:
+def _stability(history: History, ticket: Ticket, pairs: list[tuple[StateRecord, ...]], points: int) -> Stability:
     from prunus.tasks.load import recorded_task
 
-    pairs = list(paired(ticket.states, sibling.states))
     task = recorded_task(history.run(pairs[0][0].run).task)
-    found = [_measured(history, task, own, other, points) for own, other in pairs]
-    paths, *numbers = zip(*found, strict=True)
-    return Stability(
-        ticket, paths, mean_interval([path.barrier for path in paths]), *(mean_interval(each) for each in numbers)
+    paths, numbers = [], []
+    for own, other in pairs:
+        first = _start(history, other if ticket.kind == UNPRUNED else own)
+        path, measured = _measured(task, first, history.state(own.id), history.state(other.id), points)
+        paths.append(path)
+        numbers.append(measured)
+    barrier = mean_interval([path.barrier for path in paths])
+    return Stability(ticket, tuple(paths), barrier, *map(mean_interval, zip(*numbers, strict=True)))
+
+
+def _measured(task: Task, first: State, own: State, other: State, points: int) -> tuple[Path, tuple[float, ...]]:
+    from prunus.masks.scope import Scope
+
+    model = task.build()
+    start, _ = _restored(first, model)
+    others, _ = _restored(other, model)
+    weights, masks = _restored(own, model)
+    kept = masks or {name: torch.ones_like(each, dtype=torch.bool) for name, each in Scope().parameters(model).items()}
+    path = linear_path(model, weights, others, lambda one: _error(one, task), points)
+    return path, (
+        same_signs(weights, others, kept),
+        relative_change(weights, others, kept),
+        same_signs(start, weights, kept),
+        relative_change(start, weights, kept),
     )
 
 
-def _measured(
-    history: History, task: Task, own: StateRecord, other: StateRecord, points: int
-) -> tuple[Path, float, float, float]:
-    model = task.build()
-    weights, masks = _restored(history, own.id, model)
-    others, _ = _restored(history, other.id, model)
-    start, _ = _restored(history, _start(history, own), model)
-    path = linear_path(model, weights, others, lambda one: _error(one, task), points)
-    kept = same_signs(start, weights, masks), relative_change(start, weights, masks)
-    return path, *kept, same_signs(weights, others, masks)
-
-
-def _start(history: History, record: StateRecord) -> str:
-    """Id of the state to whose weights the ticket was set back."""
+def _start(history: History, record: StateRecord) -> State:
+    """The state to whose weights a network was set back."""
     run = history.run(record.run)
     if run.settings.get("rewind_step"):
-        return history.states(run.id)[0].id
-    return history.state(record.id).lineage()[0].id
+        return history.states(run.id)[0]
+    return history.state(record.id).lineage()[0]
 
 
-def _restored(history: History, state: str, model: nn.Module) -> tuple[dict[str, Tensor], Masks]:
-    masks = history.state(state).restore(model)
+def _restored(state: State, model: nn.Module) -> tuple[dict[str, Tensor], Mapping[str, Tensor]]:
+    masks = state.restore(model)
     return {name: each.clone() for name, each in model.state_dict().items()}, masks
 
 

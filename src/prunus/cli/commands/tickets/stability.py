@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Sequence
+from itertools import takewhile
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from prunus.cli.commands.tickets.options import Experiment, in_percent
 from prunus.cli.options import AsJson, HistoryFolder
 from prunus.cli.output import print_json, print_table, say
+
+if TYPE_CHECKING:
+    from prunus.tickets.siblings import Stability
 
 
 def stability(
@@ -17,33 +22,58 @@ def stability(
     points: Annotated[int, typer.Option(help="On the line between two networks, its ends included.", min=2)] = 30,
     as_json: AsJson = False,
 ) -> None:
-    """Say whether tickets end in one valley whatever the order of the data, and how far their weights go."""
+    """Say from which step on training ends in one valley whatever the order of the data, and how far weights go."""
     from prunus.history.store import History
-    from prunus.report.words import mean_and_half
     from prunus.tickets.gathering import gather_tickets
     from prunus.tickets.siblings import stability as measured
 
     history = History(folder, create=False)
     found = measured(history, gather_tickets(history, experiment), points)
     if as_json:
-        print_json(
-            [{**vars(each), "ticket": each.ticket.technique, "sparsity": each.ticket.sparsity} for each in found]
-        )
+        print_json([_plain(each) for each in found])
         return
+    dense = [each for each in found if not each.ticket.sparsity]
+    for search in dict.fromkeys(each.ticket.search for each in found if each.ticket.sparsity) or [""]:
+        its = [each for each in found if each.ticket.sparsity and each.ticket.search == search]
+        _print(_title([each.ticket.technique for each in its]), [*dense, *its])
+        say("")
+    say("barrier: points by which the test error rises on the line between the network and")
+    say(f"its sibling, measured at {points} points; alike: % of the kept weights with one sign in")
+    say("both; apart: their distance, in % of the norm; kept: % that end with the sign of")
+    say("their first value; change: their distance from it, in % of its norm.")
+    if not dense:
+        say("The dense network has a sibling with 'unpruned' in the list of ticket.")
+
+
+def _print(title: str, found: Sequence[Stability]) -> None:
+    from prunus.report.words import mean_and_half
+
     rows = [
         [
-            each.ticket.technique,
-            in_percent(1 - each.ticket.sparsity),
+            in_percent(1 - each.ticket.sparsity) if each.ticket.sparsity else "dense",
+            str(each.ticket.rewind_step),
             mean_and_half(each.barrier, 100, sign=True),
             mean_and_half(each.sibling_signs, 100),
+            mean_and_half(each.apart, 100),
             mean_and_half(each.signs, 100),
-            mean_and_half(each.change, 100, 0),
+            mean_and_half(each.change, 100),
         ]
-        for each in found
+        for each in sorted(found, key=lambda each: (each.ticket.sparsity, each.ticket.rewind_step))
     ]
-    columns = ["tickets", "left", "barrier", "signs alike", "signs kept", "change in %"]
-    print_table(columns, rows, "Each ticket beside a sibling that saw the data in another order, over seeds")
-    say("")
-    say("barrier: points by which the test error rises on the line between the two, measured")
-    say(f"at {points} points; signs alike: % of the kept weights with one sign in both; signs")
-    say("kept: % that end with the sign of their first value; change: in norm.")
+    seeds = max(each.barrier.count for each in found)
+    columns = ["left", "from step", "barrier", "alike", "apart", "kept", "change"]
+    print_table(columns, rows, f"{title}: beside siblings with the data in another order, {seeds} seeds")
+
+
+def _title(names: Sequence[str]) -> str:
+    """What the names of one search's tickets have in common, part by part."""
+    if not names:
+        return "dense"
+    parts = zip(*(name.split(", ") for name in names), strict=False)
+    return ", ".join(each[0] for each in takewhile(lambda each: len({*each}) == 1, parts)) or names[0]
+
+
+def _plain(found: Stability) -> dict[str, object]:
+    ticket = found.ticket
+    of = {"ticket": ticket.technique, "sparsity": ticket.sparsity, "rewind_step": ticket.rewind_step}
+    return {**of, **{key: value for key, value in vars(found).items() if key != "ticket"}}

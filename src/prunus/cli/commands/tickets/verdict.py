@@ -9,6 +9,7 @@ import typer
 from prunus.cli.commands.tickets.options import Experiment, in_percent
 from prunus.cli.options import AsJson, HistoryFolder
 from prunus.cli.output import print_json, print_table, say
+from prunus.errors import SelectionError
 
 if TYPE_CHECKING:
     from prunus.tickets.verdict import Verdict
@@ -27,6 +28,8 @@ def verdict(
     from prunus.tickets.verdict import judge
 
     found = judge(gather_tickets(History(folder, create=False), experiment), margin=margin / 100, later=later / 100)
+    if not found:
+        raise SelectionError("the experiment has no tickets to judge: what it has are siblings of the dense network")
     if as_json:
         print_json([_plain(each) for each in found])
         return
