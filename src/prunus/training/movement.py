@@ -13,13 +13,14 @@ from torch.optim.optimizer import Optimizer
 from prunus.allocation.allocate import allocate
 from prunus.allocation.scopes import require_scope
 from prunus.allocation.technique import Technique
-from prunus.errors import ArgumentError, MaskError, ScopeError, TrainingError
+from prunus.errors import ArgumentError
 from prunus.masks.holding import stepping_optimizer
 from prunus.masks.masks import Masks
 from prunus.schedules.base import Schedule, require_schedule
 from prunus.training.before_update import before_update, gradient_scale
 from prunus.training.loop_pruner import LoopPruner
 from prunus.training.options import ScopeOptions
+from prunus.training.score_learning import require_finite, require_fitting, require_gradients, require_trained
 
 
 class Rule(Protocol):
@@ -153,7 +154,7 @@ class MovementPruner(LoopPruner[Masks]):
         self.rule, self.learning_rate = rule, learning_rate
         self._protect = protect
         self._parameters = Technique(**scope).parameters(model)
-        _require_trained(self._parameters, optimizer)
+        require_trained(self._parameters, optimizer)
         self._whole = {name: parameter.detach().clone() for name, parameter in self._parameters.items()}
         self._scores = {
             name: torch.zeros_like(weight, dtype=torch.promote_types(weight.dtype, torch.float32))
@@ -189,10 +190,7 @@ class MovementPruner(LoopPruner[Masks]):
     @torch.no_grad()
     def _load(self, state: Mapping[str, Any]) -> None:
         masks = self._masks_in(state, {"steps", "scores", "weights", "masks"}, self._parameters)
-        shapes = {name: parameter.shape for name, parameter in self._parameters.items()}
-        for part in ("scores", "weights"):
-            if {name: tensor.shape for name, tensor in state[part].items()} != shapes:
-                raise MaskError(f"the state's {part} do not fit the parameters in scope, {sorted(shapes)}")
+        require_fitting(state, self._parameters)
         for name, parameter in self._parameters.items():
             self._scores[name].copy_(state["scores"][name])
             self._whole[name].copy_(state["weights"][name])
@@ -213,12 +211,7 @@ class MovementPruner(LoopPruner[Masks]):
             TrainingError: a score is no longer a number; the masks are as before.
             TargetError: the scheduled sparsity cannot be met.
         """
-        broken = [name for name, scores in self._scores.items() if not bool(scores.isfinite().all())]
-        if broken:
-            raise TrainingError(
-                f"the scores of {', '.join(broken)} are no longer finite: lower learning_rate (now "
-                f"{self.learning_rate:g}) or clip gradients"
-            )
+        require_finite(self._scores, self.learning_rate)
         self._mask(self.rule.masks(self._scores, self._steps, self._protect))
         return self._masks
 
@@ -232,17 +225,7 @@ class MovementPruner(LoopPruner[Masks]):
 
     @torch.no_grad()
     def _before_update(self, optimizer: Optimizer, first: bool) -> None:
-        if not first:
-            raise ArgumentError(
-                f"movement pruning needs one backward pass a step, and {type(optimizer).__name__} evaluates its "
-                "closure several times: choose another optimizer"
-            )
-        sparse = [name for name, each in self._parameters.items() if each.grad is not None and each.grad.is_sparse]
-        if sparse:
-            raise ArgumentError(
-                f"the gradients of {', '.join(sparse)} are sparse tensors, by which no scores are learnt: make the "
-                "embedding with sparse=False, or exclude it"
-            )
+        require_gradients(self._parameters, optimizer, first)
         scale = gradient_scale(optimizer)
         for name, parameter in self._parameters.items():
             mask, scores = self._masks[name], self._scores[name]
@@ -262,11 +245,3 @@ class MovementPruner(LoopPruner[Masks]):
         for name, parameter in self._parameters.items():
             self._whole[name].copy_(parameter)
             parameter.masked_fill_(~self._masks[name], 0.0)
-
-
-def _require_trained(parameters: Mapping[str, nn.Parameter], optimizer: Optimizer) -> None:
-    updated = {parameter for group in optimizer.param_groups for parameter in group["params"]}
-    for name, parameter in parameters.items():
-        if not parameter.requires_grad or parameter not in updated:
-            reason = "is not updated by the optimizer" if parameter.requires_grad else "requires no gradient"
-            raise ScopeError(f"{name!r} {reason}, so no score can be learnt for its weights: exclude it")
