@@ -9,6 +9,7 @@ from torch.nn.functional import cross_entropy
 from torch.optim.swa_utils import AveragedModel
 
 from prunus.schedules import Cubic, OneShot
+from prunus.training.edge_popup import EdgePopup
 from prunus.training.movement import MovementPruner, TopScores
 from prunus.training.pruner import Pruner
 from prunus.training.rewiring import Rewirer
@@ -18,6 +19,7 @@ MAKERS = [
     functools.partial(Pruner, schedule=OneShot(0.8, at=2)),
     functools.partial(Rewirer, sparsity=0.8, updates=Updates(until=2, every=1)),
     functools.partial(MovementPruner, rule=TopScores(Cubic(0.8, begin=1, end=2)), learning_rate=1.0),
+    functools.partial(EdgePopup, sparsity=0.8, learning_rate=1.0),
 ]
 
 
@@ -26,7 +28,7 @@ def network():
     return nn.Sequential(nn.Linear(6, 10), nn.Tanh(), nn.Linear(10, 4))
 
 
-@pytest.mark.parametrize("make", MAKERS, ids=["pruner", "rewirer", "movement"])
+@pytest.mark.parametrize("make", MAKERS, ids=["pruner", "rewirer", "movement", "edge-popup"])
 def test_what_a_checkpoint_removes_is_removed_from_the_averages_at_once(make):
     model = network()
     optimizer = torch.optim.SGD(model.parameters(), 0.1)

@@ -8,6 +8,7 @@ __all__ = [
     "L1",
     "BatchNormSlimming",
     "Distillation",
+    "EdgePopup",
     "ExpectedL0",
     "GroupLasso",
     "MovementPruner",
@@ -24,6 +25,7 @@ __getattr__ = lazy_attributes(
     {
         "BatchNormSlimming": "prunus.training.penalties",
         "Distillation": "prunus.training.distillation",
+        "EdgePopup": "prunus.training.edge_popup",
         "ExpectedL0": "prunus.training.gates",
         "GroupLasso": "prunus.training.penalties",
         "L1": "prunus.training.penalties",

@@ -19,7 +19,7 @@ Done = TypeVar("Done")
 class LoopPruner(ABC, Generic[Done]):
     """Prunes while any loop trains: call ``step()`` after every ``optimizer.step()``.
 
-    Made by ``Pruner``, ``Rewirer`` and ``MovementPruner``.
+    Made by ``Pruner``, ``Rewirer``, ``MovementPruner`` and ``EdgePopup``.
     """
 
     def __init__(self, optimizer: Optimizer) -> None:
@@ -82,8 +82,8 @@ class LoopPruner(ABC, Generic[Done]):
         """Go on from a checkpoint.
 
         The optimizer's state is loaded by you, and so are the model's weights, but for those in scope of a
-        ``MovementPruner``, which are in its state. Load them after the pruner is made, which may have removed weights
-        by then; where they are loaded before, make the pruner with ``state``.
+        ``MovementPruner`` or an ``EdgePopup``, which are in its state. Load them after the pruner is made, which may
+        have removed weights by then; where they are loaded before, make the pruner with ``state``.
 
         Raises:
             ArgumentError: the state of another kind of pruner.

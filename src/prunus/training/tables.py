@@ -41,6 +41,38 @@ MOVEMENTS = Table(
     },
 )
 
+_EDGE_POPUP_COST = "one selection at every step; a score, its momentum and a copy of each weight as memory"
+# The name says which values the weights have that take part.
+EDGE_POPUPS = Table(
+    "kind of weights",
+    {
+        "first": Entry(
+            "prunus.training.edge_popup:EdgePopup",
+            "The first weights, as they are.",
+            source="Ramanujan et al. 2020, edge-popup (arXiv:1911.13299)",
+            cost=_EDGE_POPUP_COST,
+        ),
+        "scaled": Entry(
+            "prunus.training.edge_popup:EdgePopup",
+            "The first weights, times one over the root of the density.",
+            source="Ramanujan et al. 2020, the scaled Kaiming normal distribution (arXiv:1911.13299)",
+            cost=_EDGE_POPUP_COST,
+        ),
+        "signed": Entry(
+            "prunus.training.edge_popup:EdgePopup",
+            "The signs of the first weights, times one constant in each layer: the root of two over its inputs.",
+            source="Ramanujan et al. 2020, the signed Kaiming constant (arXiv:1911.13299)",
+            cost=_EDGE_POPUP_COST,
+        ),
+        "signed-scaled": Entry(
+            "prunus.training.edge_popup:EdgePopup",
+            "The signed constants, times one over the root of the density.",
+            source="Ramanujan et al. 2020, the signed Kaiming constant (arXiv:1911.13299), and their code's scale_fan",
+            cost=_EDGE_POPUP_COST,
+        ),
+    },
+)
+
 # Each is made with a ``strength``, and with what it ``needs`` of the technique's settings.
 PENALTIES = Table(
     "penalty",

@@ -9,6 +9,7 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from prunus.schedules import Cubic
+from prunus.training.edge_popup import EdgePopup
 from prunus.training.movement import MovementPruner, TopScores
 from prunus.training.pruner import Pruner
 from prunus.training.rewiring import Rewirer
@@ -31,8 +32,9 @@ every_kind = pytest.mark.parametrize(
         functools.partial(Pruner, criterion="movement", **GRADUAL),
         functools.partial(Rewirer, sparsity=0.5, updates=Updates(until=10, every=2)),
         functools.partial(MovementPruner, rule=TopScores(Cubic(0.7, begin=1, end=10)), learning_rate=0.1),
+        functools.partial(EdgePopup, sparsity=0.6, learning_rate=1.0),
     ],
-    ids=["magnitude", "movement", "rigl", "movement with scores"],
+    ids=["magnitude", "movement", "rigl", "movement with scores", "edge-popup"],
 )
 
 

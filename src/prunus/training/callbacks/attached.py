@@ -20,7 +20,7 @@ class Attached:
     """Makes a pruner for the model and the optimizer that a library comes with, and keeps it.
 
     Args:
-        make: ``Pruner``, ``Rewirer``, ``MovementPruner``, or what is called like them.
+        make: ``Pruner``, ``Rewirer``, ``MovementPruner``, ``EdgePopup``, or what is called like them.
         options: its keyword arguments, without the model and the optimizer.
     """
 

@@ -33,7 +33,7 @@ class PruningCallback(Callback):
     which they are.
 
     Args:
-        make: ``prunus.Pruner``, or ``Rewirer`` or ``MovementPruner`` of ``prunus.training``.
+        make: ``prunus.Pruner``, or ``Rewirer``, ``MovementPruner`` or ``EdgePopup`` of ``prunus.training``.
         optimizer: number of the optimizer that trains what is pruned, where the module has several.
         options: keyword arguments of ``make``, such as ``schedule`` and ``criterion``.
 

@@ -34,7 +34,7 @@ class PruningCallback(TrainerCallback):
     before the schedule had reached its sparsity.
 
     Args:
-        make: ``prunus.Pruner``, or ``Rewirer`` or ``MovementPruner`` of ``prunus.training``.
+        make: ``prunus.Pruner``, or ``Rewirer``, ``MovementPruner`` or ``EdgePopup`` of ``prunus.training``.
         checkpoint: folder of the checkpoint that the training is resumed from, where it does not lie in
             ``output_dir``.
         options: keyword arguments of ``make``, such as ``schedule`` and ``criterion``.
