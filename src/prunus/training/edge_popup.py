@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Mapping, Sized
+from collections.abc import Mapping
 from typing import Any, Unpack, final
 
 import torch
@@ -46,7 +46,7 @@ class EdgePopup(LoopPruner[Masks]):
     several backward passes add up, and clipping scales the scores' gradients.
 
     The scores' own optimizer is ``learner``, ``torch.optim.SGD`` with momentum 0.9 and weight decay 1e-4. In the paper
-    its rate falls by half a cosine: give ``learner`` to one of torch's schedulers.
+    its rate falls by half a cosine: give ``learner`` to one of torch's schedulers. ``last`` is the newest choice.
 
     Args:
         model: as it is initialised.
@@ -98,13 +98,11 @@ class EdgePopup(LoopPruner[Masks]):
         self._scores = {name: _first_scores(weight, generator) for name, weight in self._weights.items()}
         self.learner = torch.optim.SGD(self._scores.values(), learning_rate, MOMENTUM, weight_decay=WEIGHT_DECAY)
         self.last = self._chosen()
-        self._show()
-        if state is not None:
+        if state is None:
+            self._show()
+        else:
             self.load_state_dict(state)
-        self._handles = [
-            before_update(optimizer, self._before_update),
-            optimizer.register_step_post_hook(self._after_step),
-        ]
+        self._handle = before_update(optimizer, self._before_update)
 
     @property
     def masks(self) -> Masks:
@@ -142,9 +140,7 @@ class EdgePopup(LoopPruner[Masks]):
 
     def close(self) -> None:
         """Leave the model as it is, with its removed weights at 0.0."""
-        for handle in self._handles:
-            handle.remove()
-        self._handles = []
+        self._handle.remove()
 
     def _advance(self) -> Masks:
         """Decide anew what takes part.
@@ -181,9 +177,6 @@ class EdgePopup(LoopPruner[Masks]):
             self.learner.zero_grad()
         for parameter in self._held:
             parameter.grad = None  # optimizers leave alone what has none
-
-    def _after_step(self, optimizer: Optimizer, args: Sized, kwargs: Sized) -> None:
-        self._show()
 
 
 def _require_matrices(parameters: Mapping[str, nn.Parameter]) -> None:
