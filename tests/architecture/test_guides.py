@@ -29,7 +29,7 @@ from prunus.selection.metrics import METRICS
 from prunus.tasks.tables import AUGMENTATIONS, DATASETS, MODELS
 from prunus.training.plan import Plan
 from prunus.training.pruner import TechniqueOptions
-from prunus.training.tables import PENALTIES
+from prunus.training.tables import EDGE_POPUPS, PENALTIES
 from prunus.trees.table import ESTIMATORS, METHODS
 
 GUIDES = Path(__file__).parents[2] / "docs" / "guides"
@@ -162,7 +162,7 @@ def test_every_guide_is_linked_from_the_readme():
         assert f"docs/guides/{guide.name}" in readme
 
 
-@pytest.mark.parametrize("table", [CRITERIA, BUDGETS, PATTERNS, AGGREGATES, SCOPES, CONTROLS, PENALTIES])
+@pytest.mark.parametrize("table", [CRITERIA, BUDGETS, PATTERNS, AGGREGATES, SCOPES, CONTROLS, EDGE_POPUPS, PENALTIES])
 def test_the_guide_to_techniques_names_every_one(table):
     guide = (GUIDES / "techniques.md").read_text(encoding="utf-8")
     ours = [name for name, entry in table.items() if getattr(entry, "target", "prunus.").startswith("prunus.")]

@@ -407,13 +407,14 @@ def test_names_in_a_recipe_cannot_steer_the_terminal(command):
 def test_criteria_lists_every_technique_in_the_table_of_its_kind(command, as_json):
     from prunus.allocation.budgets.table import BUDGETS
     from prunus.criteria.table import CRITERIA
-    from prunus.training.tables import MOVEMENTS, PENALTIES, REWIRINGS
+    from prunus.training.tables import EDGE_POPUPS, MOVEMENTS, PENALTIES, REWIRINGS
     from prunus.trees.table import METHODS
 
     tables = {
         "criteria": CRITERIA,
         "rewire": REWIRINGS,
         "movement": MOVEMENTS,
+        "edge_popup": EDGE_POPUPS,
         "penalties": PENALTIES,
         "budgets": BUDGETS,
         "tree_methods": METHODS,
@@ -432,7 +433,7 @@ def test_criteria_lists_every_technique_in_the_table_of_its_kind(command, as_jso
     assert any(line.startswith("    takes strength, pattern, include, exclude, types; costs") for line in lines)
 
 
-@pytest.mark.parametrize("key", ["rewire", "movement"])
+@pytest.mark.parametrize("key", ["rewire", "movement", "edge_popup"])
 def test_what_a_recipe_may_say_of_training_is_what_is_listed(as_json, key):
     from typing import get_args
 

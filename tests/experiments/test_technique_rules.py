@@ -10,6 +10,7 @@ from prunus.errors import RecipeError
 from prunus.experiments.recipe import Recipe
 
 HARD, SOFT = {"movement": "hard"}, {"movement": "soft", "strength": 1e-3}
+POPUP = {"edge_popup": "first"}
 L0, L1 = {"penalty": "l0", "strength": 1e-5}, {"penalty": "l1", "strength": 1e-4}
 
 
@@ -32,6 +33,7 @@ def labels(*techniques):
         ({**L1, "strength": -1}, "strength", "must be at least 0, got -1"),
         ({**L1, "strength": float("inf")}, "strength", "must be a number and not infinite, got inf"),
         ({**L1, "strength": True}, "strength", "must be a number, got True"),
+        ({"edge_popup": "last"}, "edge_popup", "must be 'first', 'scaled', 'signed' or 'signed-scaled', got 'last'"),
         ({**SOFT, "threshold": 0.5}, "threshold", "must be below 0.5, got 0.5"),
         ({**SOFT, "mask_learning_rate": 0}, "mask_learning_rate", "must be above 0, got 0"),
         ({**L0, "drop_rate": 1}, "drop_rate", "must be below 1, got 1"),
@@ -43,7 +45,15 @@ def labels(*techniques):
         ({"drop_rate": 0.2}, "drop_rate", "drop_rate goes with penalty = 'l0'"),
         ({**L1, "drop_rate": 0.2}, "drop_rate", "drop_rate goes with penalty = 'l0'"),
         ({"mask_learning_rate": 1}, "mask_learning_rate",
-         "mask_learning_rate goes with movement = 'soft' or penalty = 'l0'"),
+         "mask_learning_rate goes with movement = 'soft' or edge_popup or penalty = 'l0'"),
+        ({**POPUP, "mask_learning_rate": 0}, "mask_learning_rate", "must be above 0, got 0"),
+        ({**POPUP, "scope": "global"}, "scope", "edge_popup learns by itself what goes: leave out scope; it has "
+         "mask_learning_rate"),
+        ({**POPUP, "retrain": "rewind"}, "retrain", "leave out retrain"),
+        ({**POPUP, "ticket": "shuffled"}, "ticket", "leave out ticket"),
+        ({**POPUP, "begin": 0.1}, "begin", "leave out begin"),
+        ({**POPUP, "when": "before"}, "when", "edge_popup prunes during training, not before it"),
+        ({**POPUP, **HARD}, "edge_popup", "movement = 'hard' learns by itself what goes: leave out edge_popup"),
         ({**HARD, "strength": 0.1}, "strength", "movement = 'hard' learns by itself what goes: leave out strength; it "
          "has scope, begin, end, every"),
         ({**HARD, "schedule": "cubic"}, "schedule", "movement = 'hard' learns by itself what goes: leave out schedule"),
@@ -118,6 +128,8 @@ def test_labels_say_what_is_learnt_and_how_strongly():
         {**HARD, "scope": "layer"},
         SOFT,
         {**SOFT, "threshold": 0.2, "mask_learning_rate": 10},
+        POPUP,
+        {"edge_popup": "signed", "mask_learning_rate": 1},
         {**L0, "pattern": "channel", "drop_rate": 0.2},
         {**L1, "criterion": "random", "schedule": "levels"},
     ) == [
@@ -125,12 +137,14 @@ def test_labels_say_what_is_learnt_and_how_strongly():
         "hard movement, layer",
         "soft movement 0.001",
         "soft movement 0.001, threshold 0.2, mask_learning_rate 10",
+        "edge-popup, first",
+        "edge-popup, signed, mask_learning_rate 1",
         "l0 1e-05, channel, drop_rate 0.2",
         "l1 0.0001, random, global, levels, finetune",
     ]
 
 
-@pytest.mark.parametrize("technique", [HARD, SOFT, L0])
+@pytest.mark.parametrize("technique", [HARD, SOFT, L0, POPUP])
 def test_saying_that_it_prunes_during_training_makes_no_other_technique(technique):
     assert recipe({**technique, "when": "during"}).id == recipe(technique).id
 

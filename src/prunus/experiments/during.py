@@ -14,13 +14,16 @@ from prunus.experiments.technique_settings import TechniqueSettings
 from prunus.masks.masks import Masks
 from prunus.schedules.base import Schedule
 from prunus.schedules.table import SCHEDULES
+from prunus.training.edge_popup import EdgePopup
 from prunus.training.movement import MovementPruner, ScoreThreshold, TopScores
+from prunus.training.plan import Plan
 from prunus.training.pruner import Pruner
 from prunus.training.rewiring import Rewirer
 from prunus.training.trainer import Trainer
 from prunus.training.updates import Updates
 
 SCORE_LEARNING_RATE = 100.0  # of soft movement; from a few hundred steps on, it tells the weights apart
+POPUP_LEARNING_RATE = 0.1  # of edge-popup, as in the authors' code
 RULES = {  # rewire → where connections grow, which go, how their fraction fades
     "rigl": ("gradient", "magnitude", "cosine"),
     "set": ("random", "signed", "constant"),
@@ -118,6 +121,41 @@ def train_moving(
 
         losses = trainer.fit(model, seeds[0], optimizer=optimizer, watch=watch)
     return learnt(pruner.masks, rule.masks(pruner.scores, pruner.steps, protect=False), sparsity), losses
+
+
+def train_popping_up(
+    model: nn.Module, settings: TechniqueSettings, trainer: Trainer, sparsity: float, seeds: tuple[int, int]
+) -> tuple[Allocation, list[float]]:
+    """Train scores that say which weights take part, and nothing else; what takes part, and the losses.
+
+    Args:
+        model: as it is initialised; nothing of it changes but which weights it has, and its statistics.
+        settings: whose ``edge_popup`` says which values the weights have.
+        trainer: of the whole plan, whose optimizer and learning rate nothing looks at: the scores have their own.
+        sparsity: of every tensor, throughout.
+        seeds: of the data's order, and of the first scores.
+    """
+    optimizer, total, (order, drawing) = trainer.make_optimizer(model), trainer.total_steps, seeds
+    falling = Plan(learning_rate=settings.mask_learning_rate or POPUP_LEARNING_RATE, decay="cosine")
+    with EdgePopup(
+        model,
+        optimizer,
+        sparsity,
+        settings.edge_popup or "first",
+        learning_rate=falling.learning_rate,
+        protect=settings.protect,
+        seed=drawing % 2**63,
+        include=settings.include,
+        exclude=settings.exclude,
+        types=settings.types,
+    ) as pruner:
+
+        def watch(step: int, _: object) -> None:
+            pruner.step()
+            pruner.learner.param_groups[0]["lr"] = falling.rate(step, total)
+
+        losses = trainer.fit(model, order, optimizer=optimizer, watch=watch)
+    return pruner.last, losses
 
 
 def learnt(masks: Masks, unprotected: Masks, sparsity: float) -> Allocation:

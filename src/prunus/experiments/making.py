@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, replace
 
 import torch
@@ -13,7 +13,7 @@ from prunus.allocation.technique import Technique
 from prunus.criteria.subject import Subject
 from prunus.criteria.table import CRITERIA
 from prunus.errors import ArgumentError
-from prunus.experiments.during import train_gradually, train_moving, train_rewiring
+from prunus.experiments.during import train_gradually, train_moving, train_popping_up, train_rewiring
 from prunus.experiments.maker import Made, Maker, Making
 from prunus.experiments.penalties import penalized, train_gated
 from prunus.experiments.technique_settings import TechniqueSettings
@@ -27,6 +27,10 @@ from prunus.training.distillation import Distillation
 from prunus.training.together.fit import Fit
 from prunus.training.trainer import Stretch, Trainer
 
+Train = Callable[
+    [nn.Module, TechniqueSettings, Trainer, float, tuple[int, int]],  # model, …, sparsity, seeds of order and draws
+    tuple[Allocation, list[float]],
+]
 Retraining = Generator[Fit, list[float], list[float]]
 
 
@@ -164,14 +168,14 @@ class TechniqueMaker(Maker):
         settings, trainer = self.settings, self.shop.trainer()
         order, drawing = self.work.order_seed(), self.work.pruning_seed("pruning", step.position)
         if settings.rewire or settings.learning:
-            train = train_rewiring if settings.rewire else train_moving if settings.movement else train_gated
-            allocation, losses = train(model, settings, trainer, step.sparsity, (order, drawing))
+            allocation, losses = _way_to_train(settings)(model, settings, trainer, step.sparsity, (order, drawing))
         else:
             subject, trainer = self._subject(step, model), penalized(trainer, settings, model)
             allocation, losses = train_gradually(subject, self.technique, settings, trainer, step.sparsity, order)
         self._recalibrate(model)
         pruning = self._pruning(step, allocation)
-        return Made(model, "pruned", self.initial_state, allocation.masks, pruning, "train", tuple(losses))
+        how = "none" if settings.edge_popup else "train"
+        return Made(model, "pruned", self.initial_state, allocation.masks, pruning, how, tuple(losses))
 
     def _recalibrate(self, model: nn.Module) -> None:
         """Re-estimate the statistics of batch normalisation, where the technique asks for it."""
@@ -200,14 +204,16 @@ class TechniqueMaker(Maker):
 
     def _pruning(self, step: Step, allocation: Allocation) -> Pruning:
         settings, masks = self.settings, allocation.masks
-        criterion, schedule = settings.criterion, settings.schedule
-        if settings.learning:
+        criterion, scope, schedule = settings.criterion, settings.scope, settings.schedule
+        if settings.edge_popup:
+            criterion, scope = "edge-popup", "layer"
+        elif settings.learning:
             criterion = "movement" if settings.movement else "l0"
             schedule = "own choice" if settings.own_choice else "cubic"
         return Pruning(
             criterion=criterion,
             pattern=settings.pattern,
-            scope=settings.scope,
+            scope=scope,
             schedule=schedule,
             position=step.position,
             of=step.of,
@@ -219,3 +225,12 @@ class TechniqueMaker(Maker):
             protected=allocation.protected,
             seed=self.work.pruning_seed("pruning", step.position),
         )
+
+
+def _way_to_train(settings: TechniqueSettings) -> Train:
+    """What trains a network while connections are moved or something learns which weights go."""
+    if settings.rewire:
+        return train_rewiring
+    if settings.movement:
+        return train_moving
+    return train_popping_up if settings.edge_popup else train_gated

@@ -37,6 +37,8 @@ def _learning(technique: TechniqueSettings) -> tuple[str, ...]:
         return "hard movement", technique.scope
     stated = technique.stated()
     settings = [f"{key} {stated[key]:g}" for key in ("threshold", "drop_rate", "mask_learning_rate") if key in stated]
+    if technique.edge_popup:
+        return "edge-popup", technique.edge_popup, *settings
     kind = f"{technique.movement} movement" if technique.movement else "l0"
     return f"{kind} {technique.strength:g}", *_pattern(technique), *settings
 

@@ -21,6 +21,7 @@ _EVERYWHERE = ("name", "each", "when", "recalibrate", "include", "exclude", "typ
 LEARNING = {
     "movement = 'hard'": ("movement", "scope", "begin", "end", "every"),
     "movement = 'soft'": ("movement", "strength", "threshold", "mask_learning_rate"),
+    "edge_popup": ("edge_popup", "mask_learning_rate"),
     "penalty = 'l0'": ("penalty", "strength", "pattern", "drop_rate", "mask_learning_rate"),
 }
 _PENALTY = "a penalty"  # every other one: it has a strength, and a criterion says what goes

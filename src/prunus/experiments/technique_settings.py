@@ -62,13 +62,17 @@ class TechniqueSettings(TicketSettings):
             budget is ``"erk"`` unless another is named.
         movement: learn a score for every weight while training; the lowest go. ``"hard"`` reaches the sparsities, as
             ``"cubic"`` does; with ``"soft"`` the sparsity is what comes of ``strength``.
+        edge_popup: learn a score for every weight and train no weight at all, so that what is left is a supermask. The
+            weights that take part are the ``"first"`` ones, or ``"signed"`` constants; ``"scaled"`` and
+            ``"signed-scaled"`` make up for the weights that are out.
         penalty: term of the loss (``"group-lasso"``, ``"batch-norm-slimming"`` …, or ``"module:name"``) of the training
             that goes before the pruning, or during which it happens. With ``"l0"``, gates learn what goes, and the
             sparsity is what comes of ``strength``.
         strength: factor of the penalty, or of that on the scores of soft movement.
         threshold: weights stay as long as the sigmoid of their score is above it, with ``movement = "soft"``.
         drop_rate: probability with which gates are closed at first, about; with ``penalty = "l0"``.
-        mask_learning_rate: of the scores of soft movement, 100 where it is left out, or of the gates, 0.1.
+        mask_learning_rate: of the scores of soft movement, 100 where it is left out, of the gates, 0.1, or of
+            edge-popup's scores, 0.1, from which it falls to 0.
         distill: learn from the outputs of the dense network too when the kept weights are trained again.
         recalibrate: re-estimate the statistics of batch normalisation on the training split at the end.
         include, exclude, types: which parameters are in scope; by default the weights of all linear,
@@ -100,6 +104,7 @@ class TechniqueSettings(TicketSettings):
     every: Whole = Field(10, ge=1)
     rewire: Literal["set", "rigl"] | None = None
     movement: Literal["hard", "soft"] | None = None
+    edge_popup: Literal["first", "scaled", "signed", "signed-scaled"] | None = None
     penalty: str | None = None
     strength: Number | None = Field(None, ge=0, allow_inf_nan=False)
     threshold: Number = Field(0.1, gt=0, lt=0.5)
@@ -172,6 +177,8 @@ class TechniqueSettings(TicketSettings):
         """What learns by itself which weights go, as a recipe writes it, see ``LEARNING``; empty where nothing does."""
         if self.movement:
             return f"movement = '{self.movement}'"
+        if self.edge_popup:
+            return "edge_popup"
         return "penalty = 'l0'" if self.penalty == "l0" else ""
 
     @property

@@ -19,13 +19,14 @@ def criteria(as_json: AsJson = False) -> None:
     """List every technique: what each judges by, needs and costs, and its source."""
     from prunus.allocation.budgets.table import BUDGETS
     from prunus.criteria.table import CRITERIA
-    from prunus.training.tables import MOVEMENTS, PENALTIES, REWIRINGS
+    from prunus.training.tables import EDGE_POPUPS, MOVEMENTS, PENALTIES, REWIRINGS
     from prunus.trees.table import METHODS
 
     tables = {
         "criteria": ("Criteria: what scores the weights of a network (criterion = …)", CRITERIA),
         "rewire": ("Rewiring: sparse from the start, moving connections (rewire = …)", REWIRINGS),
         "movement": ("Movement: scores learnt beside the weights (movement = …)", MOVEMENTS),
+        "edge_popup": ("Edge-popup: scores learnt for weights that are never trained (edge_popup = …)", EDGE_POPUPS),
         "penalties": ("Penalties: what draws weights to zero in training (penalty = …)", PENALTIES),
         "budgets": ("Budgets: how sparse each layer is to be (budget = …)", BUDGETS),
         "tree_methods": ("Tree methods: what prunes decision trees and forests (method = …)", METHODS),
