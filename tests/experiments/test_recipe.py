@@ -72,14 +72,14 @@ def behind(line, *new):
          "aggregate, begin, budget, budget_settings, calibration_examples, carry, control, criterion, distill, "
          "drop_rate, each, edge_popup, end, epochs, every, exclude, fraction, include, learning_rate, "
          "mask_learning_rate, movement, name, pattern, penalty, protect, recalibrate, retrain, rewind_step, rewire, "
-         "rounds, sanity_checks, schedule, scope, searches, settings, source, strength, tasks, threshold, ticket, types, vote, "
-         "when; did you mean 'fraction'?"),
+         "rounds, sanity_checks, schedule, scope, searches, settings, source, strength, tasks, threshold, ticket, "
+         "types, vote, when; did you mean 'fraction'?"),
         ('name = "second"', "xyz = 1", "my.toml:18: technique.1.xyz: there is no such key: allowed are "
          "aggregate, begin, budget, budget_settings, calibration_examples, carry, control, criterion, distill, "
          "drop_rate, each, edge_popup, end, epochs, every, exclude, fraction, include, learning_rate, "
          "mask_learning_rate, movement, name, pattern, penalty, protect, recalibrate, retrain, rewind_step, rewire, "
-         "rounds, sanity_checks, schedule, scope, searches, settings, source, strength, tasks, threshold, ticket, types, vote, "
-         "when"),
+         "rounds, sanity_checks, schedule, scope, searches, settings, source, strength, tasks, threshold, ticket, "
+         "types, vote, when"),
         ('by = "accuracy"', "sparsity_at_lest = 0.9", "my.toml:23: choose.sparsity_at_lest: a constraint is named "
          "'<metric>_at_least' or '<metric>_at_most', got 'sparsity_at_lest': such as sparsity_at_least; the metrics "
          "are accuracy, accuracy_drop, compression, effective_flops, effective_parameters, flops, loss, "
