@@ -13,7 +13,7 @@ from prunus.errors import MaskError
 from prunus.experiments.maker import Made, Making
 from prunus.experiments.ticket_controls import Taken, TicketMaker
 from prunus.experiments.work import Step
-from prunus.history.records import Pruning
+from prunus.history.records import OWN_CHOICE, Pruning
 from prunus.masks.masks import Masks
 from prunus.masks.scope import canonical_parameters
 from prunus.schedules.rounds import rounds_to
@@ -100,7 +100,7 @@ class ConsensusMaker(TicketMaker):
 
     def _pruning(self, step: Step, allocation: Allocation) -> Pruning:
         """The sparsity is what comes of the vote."""
-        return replace(super()._pruning(step, allocation), schedule="own choice")
+        return replace(super()._pruning(step, allocation), schedule=OWN_CHOICE)
 
 
 def _fits(name: str, masks: Masks, parameters: dict[str, nn.Parameter]) -> bool:

@@ -18,7 +18,7 @@ from prunus.experiments.maker import Made, Maker, Making
 from prunus.experiments.penalties import penalized, train_gated
 from prunus.experiments.technique_settings import TechniqueSettings
 from prunus.experiments.work import Step
-from prunus.history.records import Pruning, TensorCount
+from prunus.history.records import OWN_CHOICE, Pruning, TensorCount
 from prunus.masks.masks import Masks
 from prunus.masks.scope import canonical_parameters
 from prunus.schedules.rounds import rounds_to
@@ -209,7 +209,7 @@ class TechniqueMaker(Maker):
             criterion, scope = "edge-popup", "layer"
         elif settings.learning:
             criterion = "movement" if settings.movement else "l0"
-            schedule = "own choice" if settings.own_choice else "cubic"
+            schedule = OWN_CHOICE if settings.own_choice else "cubic"
         return Pruning(
             criterion=criterion,
             pattern=settings.pattern,

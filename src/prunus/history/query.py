@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from prunus.history.records import ExperimentRecord, RunRecord, StateRecord
+from prunus.history.records import OWN_CHOICE, ExperimentRecord, RunRecord, StateRecord
 from prunus.outcomes import Cost, SplitOutcome
 from prunus.selection.candidates import Candidate, Replicate
 from prunus.selection.statistics import mean
@@ -102,7 +102,7 @@ def _reached(states: Iterable[StateRecord]) -> float:
 
 def _chose(states: Iterable[StateRecord]) -> bool:
     """Whether the technique makes its own choice on the way from the sparsity that was asked for."""
-    return any(state.pruning is not None and state.pruning.schedule == "own choice" for state in states)
+    return any(state.pruning is not None and state.pruning.schedule == OWN_CHOICE for state in states)
 
 
 def is_measured(state: StateRecord, kind: str) -> bool:

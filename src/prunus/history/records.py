@@ -24,6 +24,9 @@ class TensorCount:
         return 1 - self.kept / self.total
 
 
+OWN_CHOICE = "own choice"  # schedule of what is as sparse as the technique makes it, and not as was asked for
+
+
 @dataclass(frozen=True)
 class Pruning:
     """One pruning step, as it was asked for and as it came out.

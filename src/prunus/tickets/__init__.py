@@ -5,6 +5,7 @@ from __future__ import annotations
 from prunus.lookup import lazy_attributes
 
 __all__ = [
+    "Agreed",
     "Agreement",
     "Comparison",
     "Consensus",
@@ -16,12 +17,14 @@ __all__ = [
     "Structure",
     "Ticket",
     "Tickets",
+    "Transfer",
     "Verdict",
     "agreement",
     "beside_structured",
     "by_norm",
     "clustered",
     "compare",
+    "consensus",
     "early_stop",
     "found_masks",
     "gather_rounds",
@@ -36,12 +39,14 @@ __all__ = [
     "same_signs",
     "stability",
     "structure",
+    "transfers",
     "vote",
 ]
 
 __getattr__ = lazy_attributes(
     __name__,
     {
+        "Agreed": "prunus.tickets.agreeing",
         "Agreement": "prunus.tickets.overlap",
         "Comparison": "prunus.tickets.comparison",
         "Consensus": "prunus.tickets.voting",
@@ -53,12 +58,14 @@ __getattr__ = lazy_attributes(
         "Structure": "prunus.tickets.unit_structure",
         "Ticket": "prunus.tickets.gathering",
         "Tickets": "prunus.tickets.gathering",
+        "Transfer": "prunus.tickets.transferring",
         "Verdict": "prunus.tickets.verdict",
         "agreement": "prunus.tickets.overlap",
         "beside_structured": "prunus.tickets.structured",
         "by_norm": "prunus.tickets.structured",
         "clustered": "prunus.tickets.groups",
         "compare": "prunus.tickets.comparison",
+        "consensus": "prunus.tickets.agreeing",
         "early_stop": "prunus.tickets.early_stopping",
         "found_masks": "prunus.tickets.rounds",
         "gather_rounds": "prunus.tickets.rounds",
@@ -73,6 +80,7 @@ __getattr__ = lazy_attributes(
         "same_signs": "prunus.tickets.connectivity",
         "stability": "prunus.tickets.siblings",
         "structure": "prunus.tickets.unit_structure",
+        "transfers": "prunus.tickets.transferring",
         "vote": "prunus.tickets.voting",
     },
 )

@@ -8,10 +8,12 @@ from typing import Any
 
 from prunus.errors import SelectionError
 from prunus.history.query import Comparison
-from prunus.history.records import RunRecord, StateRecord
+from prunus.history.records import OWN_CHOICE, RunRecord, StateRecord
 from prunus.history.store import History
+from prunus.selection.statistics import mean
 
 FOUND, UNPRUNED = "found", "unpruned"
+_ORIGIN = ("name", "ticket", "source", "carry")
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,7 @@ class Ticket:
         states: seed → the trained ticket.
         rewind_step: step of the dense training whose weights were its first ones.
         search: what tickets have in common that one search has found, whatever the step that it rewinds to.
+        origin: what a ticket of another task has in common with those that the same search finds on the task itself.
     """
 
     technique: str
@@ -35,6 +38,19 @@ class Ticket:
     states: Mapping[int, StateRecord]
     rewind_step: int = 0
     search: str = ""
+    origin: str = ""
+
+    @property
+    def is_voted(self) -> bool:
+        """Whether it is what several searches agree on, or a control of that, as sparse as the vote has made it."""
+        return any(state.pruning is not None and state.pruning.schedule == OWN_CHOICE for state in self.states.values())
+
+    @property
+    def left(self) -> float:
+        """Fraction of the weights in scope that was to be left, or that the votes have left on average."""
+        if not self.is_voted:
+            return 1 - self.sparsity
+        return 1 - mean([state.sparsity for state in self.states.values()])
 
 
 @dataclass(frozen=True)
@@ -118,7 +134,7 @@ def _ticket(run: RunRecord, sparsity: float, states: Mapping[int, StateRecord]) 
     settings = run.settings
     family, search = _without(settings, "name", "ticket"), _without(settings, "name", "ticket", "rewind_step")
     kind, step = settings.get("ticket", FOUND), settings.get("rewind_step", 0)
-    return Ticket(run.technique, family, kind, sparsity, states, step, search)
+    return Ticket(run.technique, family, kind, sparsity, states, step, search, _without(settings, *_ORIGIN))
 
 
 def _without(settings: Mapping[str, Any], *keys: str) -> str:

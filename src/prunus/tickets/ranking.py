@@ -18,7 +18,7 @@ def rank_tickets(tickets: Tickets, sparsity: float | None = None, *, controls: b
     ``sure_last == 1``. That one which is not the best be called so has a probability of at most 2.5 %.
 
     Args:
-        tickets: of one experiment.
+        tickets: of one experiment; what several searches agree on is left out, for it has a sparsity of its own.
         sparsity: that was asked for; the highest that most tickets have where None.
         controls: rank the controls among them.
 
@@ -27,7 +27,9 @@ def rank_tickets(tickets: Tickets, sparsity: float | None = None, *, controls: b
 
     Source: see ``prunus.selection.ranking.rank``.
     """
-    ranked = [each for each in tickets.tickets if each.sparsity and (controls or each.kind == FOUND)]
+    ranked = [
+        each for each in tickets.tickets if each.sparsity and not each.is_voted and (controls or each.kind == FOUND)
+    ]
     counted = Counter(each.sparsity for each in ranked)
     at = max(counted, key=lambda each: (counted[each], each), default=None) if sparsity is None else sparsity
     candidates = [_candidate(each) for each in ranked if each.sparsity == at]

@@ -58,18 +58,23 @@ def vote(masks: Sequence[Masks], share: float = 1.0) -> Consensus:
     shapes = [{name: mask.shape for name, mask in each.items()} for each in masks]
     if any(each != shapes[0] for each in shapes):
         raise MaskError("masks can vote over the same parameters: names or shapes differ")
-    needed = max(1, math.ceil(share * len(masks) - 1e-9))
+    needed = votes_needed(share, len(masks))
     kept = {name: torch.stack([each[name] for each in masks]).sum(0) >= needed for name in masks[0]}
     expected = sum(
-        mask.numel() * _at_least(needed, [int(each[name].count_nonzero()) / mask.numel() for each in masks])
+        mask.numel() * kept_by_chance(needed, [int(each[name].count_nonzero()) / mask.numel() for each in masks])
         for name, mask in kept.items()
     )
     found = Masks(kept)
     return Consensus(found, needed, len(masks), 1 - expected / found.total)
 
 
-def _at_least(needed: int, densities: Sequence[float]) -> float:
-    """Probability that so many of independent events happen, each with a probability of its own."""
+def votes_needed(share: float, of: int) -> int:
+    """How many of the masks must keep a weight: at least one, and at least that share of them."""
+    return max(1, math.ceil(share * of - 1e-9))
+
+
+def kept_by_chance(needed: int, densities: Sequence[float]) -> float:
+    """Probability that at least so many of the masks keep a weight, each independently with its density."""
     counts = np.ones(1)
     for density in densities:
         counts = np.convolve(counts, [1 - density, density])

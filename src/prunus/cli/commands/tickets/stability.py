@@ -50,7 +50,7 @@ def _print(title: str, found: Sequence[Stability]) -> None:
 
     rows = [
         [
-            in_percent(1 - each.ticket.sparsity) if each.ticket.sparsity else "dense",
+            in_percent(each.ticket.left) if each.ticket.sparsity else "dense",
             str(each.ticket.rewind_step),
             mean_and_half(each.barrier, 100, sign=True),
             mean_and_half(each.sibling_signs, 100),

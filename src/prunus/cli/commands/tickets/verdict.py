@@ -48,7 +48,7 @@ def _print(technique: str, verdicts: list[Verdict]) -> None:
     columns = ["left", "accuracy", "to dense", "stops at", "later", "verdict", *(f"to {kind}" for kind in controls)]
     rows = [
         [
-            in_percent(1 - each.ticket.sparsity),
+            in_percent(each.ticket.left),
             mean_and_half(each.accuracy, 100),
             mean_and_half(each.to_dense, 100, sign=True),
             mean_and_half(each.step, 1, 0),
@@ -66,6 +66,7 @@ def _plain(found: Verdict) -> dict[str, object]:
     return {
         "technique": found.ticket.technique,
         "sparsity": found.ticket.sparsity,
+        "left": found.ticket.left,
         "accuracy": found.accuracy,
         "to_dense": found.to_dense,
         "step": found.step,

@@ -1,0 +1,115 @@
+"""Tickets of one task that were trained on another."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from prunus.errors import SelectionError
+from prunus.history.records import ExperimentRecord, RunRecord, StateRecord
+from prunus.history.store import History
+from prunus.selection.statistics import Interval, mean_interval
+from prunus.tickets.early_stopping import early_stop
+from prunus.tickets.gathering import FOUND, Ticket, paired, tickets_of
+
+RANDOM = "shuffled"
+BESPOKE = "bespoke"
+
+
+@dataclass(frozen=True)
+class Transfer:
+    """Tickets that were found on one task and trained on another, or on the same; over seeds.
+
+    Attributes:
+        source, target: names of the tasks.
+        carry: which weights came with the mask; ``"bespoke"`` where both tasks are one.
+        origin: what all have in common that one search has found, whatever the task.
+        sparsity: that was asked for.
+        accuracy: on the target's test split at the early-stopping step.
+        to_bespoke: accuracy less that of the ticket that was found on the target, paired by seed; None without one.
+        to_random: accuracy less that of as many weights of each layer at random; None without such a control.
+        to_dense: accuracy less that of the dense network; None without one.
+    """
+
+    source: str
+    target: str
+    carry: str
+    origin: str
+    sparsity: float
+    accuracy: Interval
+    to_bespoke: Interval | None
+    to_random: Interval | None
+    to_dense: Interval | None
+
+
+def transfers(history: History, experiments: Sequence[str] = ()) -> list[Transfer]:
+    """Every ticket that was taken to another task, and those that were found on these tasks themselves.
+
+    Args:
+        history: of them.
+        experiments: their ids, or the beginnings of them; where there are none, all that take tickets from another task
+            and train as the latest of these does. Where several speak of the same, the latest counts.
+
+    Raises:
+        UnknownNameError, ArgumentError: there is no such experiment, or several.
+        SelectionError: no ticket was taken to another task.
+    """
+    whole = History(history.folder, create=False)
+    runs = {run.id: run for run in whole.runs()}
+    chosen = [whole.experiment(each) for each in experiments] or _all_of_one_training(whole, runs)
+    found: dict[tuple[str, str, str, str, float], Transfer] = {}
+    for record in sorted(chosen, key=lambda each: each.created):
+        of_one = _of_experiment(whole, [runs[each] for each in record.runs if each in runs])
+        found |= {(each.source, each.target, each.carry, each.origin, each.sparsity): each for each in of_one}
+    taken = {each.origin for each in found.values() if each.carry != BESPOKE}
+    if not taken:
+        raise SelectionError("no ticket was taken to another task: give a technique that rewinds a source")
+    return [each for each in found.values() if each.origin in taken]
+
+
+def task_name(task: Mapping[str, Any]) -> str:
+    """What a recorded task is called beside others: its data, and the classes if not all are told apart."""
+    name = task.get("target") or task.get("data", "")
+    return f"{name} ({', '.join(task['classes'])})" if task.get("classes") else name
+
+
+def _all_of_one_training(history: History, runs: Mapping[str, RunRecord]) -> list[ExperimentRecord]:
+    takers = {run.id for run in runs.values() if "source" in run.settings}
+    found = [each for each in history.experiments() if takers & {*each.runs}]
+    plans = [next(runs[run].training for run in each.runs if run in takers) for each in found]
+    return [each for each, plan in zip(found, plans, strict=True) if plan == plans[0]]
+
+
+def _of_experiment(history: History, runs: Sequence[RunRecord]) -> Iterable[Transfer]:
+    of = {run.id: run for run in runs}
+    tickets = tickets_of(runs, [state.record for run in runs for state in history.states(run.id)])
+    bespoke = {(each.origin, each.sparsity): each for each in tickets.tickets if _is_bespoke(each, of)}
+    for ticket in tickets.tickets:
+        one = next(iter(ticket.states.values()))
+        if ticket.kind != FOUND or ticket.is_voted:
+            continue
+        taken = "source" in of[one.run].settings
+        source = history.run(history.state(one.parent or "").run_id) if taken else of[one.run]
+        own = bespoke.get((ticket.origin, ticket.sparsity))
+        random = next((each for each in tickets.controls(ticket) if each.kind == RANDOM), None)
+        yield Transfer(
+            task_name(source.task),
+            task_name(of[one.run].task),
+            of[one.run].settings.get("carry", "initialisation") if taken else BESPOKE,
+            ticket.origin,
+            ticket.sparsity,
+            mean_interval([early_stop(state).accuracy for state in ticket.states.values()]),
+            _difference(ticket, own.states) if own and taken else None,
+            _difference(ticket, random.states) if random else None,
+            _difference(ticket, tickets.dense),
+        )
+
+
+def _is_bespoke(ticket: Ticket, of: Mapping[str, RunRecord]) -> bool:
+    return ticket.kind == FOUND and "source" not in of[next(iter(ticket.states.values())).run].settings
+
+
+def _difference(ticket: Ticket, others: Mapping[int, StateRecord]) -> Interval | None:
+    pairs = [tuple(map(early_stop, pair)) for pair in paired(ticket.states, others)]
+    return mean_interval([own.accuracy - other.accuracy for own, other in pairs]) if pairs else None
