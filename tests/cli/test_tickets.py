@@ -130,9 +130,9 @@ def asked(rounds, monkeypatch):
 
 def test_techniques_are_compared_over_the_rounds_that_they_share(asked):
     lines = asked("compare", "--rounds").splitlines()
-    start = lines.index("tickets and tuned")
+    start = lines.index("tickets / tuned")
     assert [line.split()[0] for line in lines[start + 3 : start + 6]] == ["50", "77.64", "90"]
-    start = lines.index("tickets and random")
+    start = lines.index("tickets / random")
     assert [line.split()[0] for line in lines[start + 3 : start + 5]] == ["50", "90"]
     found = json.loads(asked("compare", "--rounds", "--json"))["rounds"]
     assert [round(each["sparsity"], 4) for each in found] == [0.5, 0.7764, 0.9]

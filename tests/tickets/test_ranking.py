@@ -58,6 +58,8 @@ def test_controls_are_ranked_only_where_they_are_asked_for_and_the_dense_network
     ]
     assert [each.candidate.technique for each in rows(*several)] == ["t"]
     assert [each.candidate.technique for each in rows(*several, controls=True)] == ["t", "t, shuffled"]
+    with pytest.raises(SelectionError, match=r"the experiment has no tickets$"):
+        rows(several[-1], controls=True)
 
 
 def test_one_sparsity_is_looked_at_and_a_missing_one_is_refused_with_those_that_are_there():

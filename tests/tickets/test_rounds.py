@@ -7,7 +7,7 @@ from prunus.errors import SelectionError
 from prunus.evaluation.connectivity import effective_masks
 from prunus.schedules.rounds import rounds_to
 from prunus.tasks.load import load_task
-from prunus.tickets import compare, found_masks, gather_rounds, round_at
+from prunus.tickets import Round, compare, found_masks, gather_rounds, round_at
 
 TASK = {"data": "digits", "model": "mlp"}
 RECIPE = {
@@ -81,6 +81,10 @@ def test_the_round_that_is_looked_at_is_the_highest_that_most_have_or_the_one_as
     there = ", ".join(f"{each:.4g}" for each in LEVELS)
     with pytest.raises(SelectionError, match=f"no masks at sparsity 0.7: it has some at {there}"):
         round_at(rounds, 0.7)
+
+
+def test_most_states_of_the_recipe_come_before_a_higher_sparsity():
+    assert round_at([Round(0.5, {}, 4), Round(0.7, {}, 0), Round(0.8, {}, 4), Round(0.9, {}, 2)]).sparsity == 0.8
 
 
 def test_an_experiment_in_which_nothing_was_pruned_to_a_sparsity_is_refused(tmp_path):

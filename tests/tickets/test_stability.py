@@ -7,6 +7,7 @@ import prunus
 from prunus.errors import SelectionError
 from prunus.tasks.load import load_task
 from prunus.tickets import gather_tickets, stability
+from prunus.tickets.gathering import tickets_of
 
 TASK = {"data": "digits", "model": "mlp"}
 TICKETS = {"name": "late", "retrain": "rewind", "rewind_step": 10, "each": {"ticket": ["found", "reordered"]}}
@@ -75,6 +76,9 @@ def test_the_dense_network_has_a_sibling_at_every_step_beside_the_tickets_of_tha
     assert late.apart.mean == pytest.approx(sum(distances) / 2)
     assert late.signs.mean == pytest.approx(sum(kept) / 2)
     assert late.sibling_signs.mean == pytest.approx(sum(alike) / 2)
+    checkpoints = [state.record for state in history.states() if state.position == 0]
+    begun = tickets_of(history.runs(), checkpoints).tickets
+    assert [each.rewind_step for each in begun if each.kind == "unpruned"] == [0]  # of the others none has ended
     # From a later step on there is less to go.
     assert found[0].change.mean > late.change.mean
     assert found[0].apart.mean > late.apart.mean

@@ -35,7 +35,8 @@ def rank_tickets(tickets: Tickets, sparsity: float | None = None, *, controls: b
     candidates = [_candidate(each) for each in ranked if each.sparsity == at]
     if not candidates:
         there = ", ".join(f"{each:g}" for each in sorted(counted)) or "none"
-        raise SelectionError(f"the experiment has no tickets at sparsity {at}: it has some at {there}")
+        where = "" if at is None else f" at sparsity {at}: it has some at {there}"
+        raise SelectionError(f"the experiment has no tickets{where}")
     return rank(candidates)
 
 

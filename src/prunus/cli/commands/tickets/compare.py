@@ -132,9 +132,7 @@ def _tree(group: Group, short: ShortNames) -> list[str]:
 
 
 def _told(pair: Comparison, short: ShortNames) -> str:
-    if pair.first == pair.second:
-        return f"{short[pair.first]}, over seeds"
-    return f"{short[pair.first]} and {short[pair.second]}"
+    return f"{short[pair.first]} / {'other seeds' if pair.first == pair.second else short[pair.second]}"
 
 
 def _places(pair: Comparison, order: Sequence[str]) -> list[int]:
