@@ -37,7 +37,7 @@ def rank(
 
 
 def _print(ranking: Ranking) -> None:
-    from prunus.report.words import mean_and_half, rank_range
+    from prunus.report.words import mean_and_half, plural, rank_range
 
     short = told_names(each.technique for each in (*(row.candidate for row in ranking.rows), *ranking.unranked))
     rows = [
@@ -54,7 +54,7 @@ def _print(ranking: Ranking) -> None:
     rows += [["–", short[each.technique], "–", "–", "–", "–"] for each in ranking.unranked]
     at = (ranking.rows[0].candidate if ranking.rows else ranking.unranked[0]).requested_sparsity
     seeds = max((each.value.count for each in ranking.rows), default=0)
-    title = f"Tickets at {in_percent(at)} sparsity: accuracy in %, {seeds} seeds ± half the 95 % interval"
+    title = f"Tickets at {in_percent(at)} sparsity: accuracy in %, {plural(seeds, 'seed')} ± half the 95 % interval"
     print_table(["rank", "tickets", "accuracy", "to the best", "ranks", "surely"], rows, title)
     say("")
     if len(ranking.rows) > 1:

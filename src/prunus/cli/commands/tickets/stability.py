@@ -46,7 +46,7 @@ def stability(
 
 
 def _print(title: str, found: Sequence[Stability]) -> None:
-    from prunus.report.words import mean_and_half
+    from prunus.report.words import mean_and_half, plural
 
     rows = [
         [
@@ -62,7 +62,7 @@ def _print(title: str, found: Sequence[Stability]) -> None:
     ]
     seeds = max(each.barrier.count for each in found)
     columns = ["left", "from step", "barrier", "alike", "apart", "kept", "change"]
-    print_table(columns, rows, f"{title}: beside siblings with the data in another order, {seeds} seeds")
+    print_table(columns, rows, f"{title}: beside siblings with the data in another order, {plural(seeds, 'seed')}")
 
 
 def _title(names: Sequence[str]) -> str:

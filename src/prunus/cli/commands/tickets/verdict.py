@@ -42,7 +42,7 @@ def verdict(
 
 
 def _print(technique: str, verdicts: list[Verdict]) -> None:
-    from prunus.report.words import mean_and_half
+    from prunus.report.words import mean_and_half, plural
 
     controls = list(dict.fromkeys(kind for each in verdicts for kind in each.to_controls))
     columns = ["left", "accuracy", "to dense", "stops at", "later", "verdict", *(f"to {kind}" for kind in controls)]
@@ -59,7 +59,9 @@ def _print(technique: str, verdicts: list[Verdict]) -> None:
         for each in verdicts
     ]
     seeds = max(each.accuracy.count for each in verdicts)
-    print_table(columns, rows, f"{technique}: test accuracy in %, mean of {seeds} seeds ± half the 95 % interval")
+    print_table(
+        columns, rows, f"{technique}: test accuracy in %, mean of {plural(seeds, 'seed')} ± half the 95 % interval"
+    )
 
 
 def _plain(found: Verdict) -> dict[str, object]:
