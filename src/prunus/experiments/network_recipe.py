@@ -133,7 +133,7 @@ class NetworkRecipe(Recipe):
                 tuple(_identified(each.beside(self.task)) for each in _sources(technique)),
                 finder="" if technique.finds else finders[_nameless(technique.finding)],
             )
-            for technique in (each.as_run for each in self.techniques)
+            for technique in map(_as_run, self.techniques)
             for seeds in self.replicates
         )
 
@@ -184,6 +184,15 @@ def _sources(technique: TechniqueSettings) -> tuple[SourceSettings, ...]:
 def _identified(task: TaskSettings) -> dict[str, Any]:
     """The settings of the task that differ from their defaults, with digests of the user's own source files."""
     return task.stated() | code_digests(task.data, task.model, task.target)
+
+
+def _as_run(technique: TechniqueSettings) -> TechniqueSettings:
+    """What is run: without what nothing looks at where nothing is pruned, so that techniques share its run."""
+    if technique.ticket != "unpruned":
+        return technique
+    step = technique.rewind_step
+    stated = {"retrain": "rewind", "rewind_step": step, "ticket": "unpruned"}
+    return TechniqueSettings.model_validate({"name": f"unpruned, from step {step}", **stated})
 
 
 def _wrong_settings(technique: TechniqueSettings) -> dict[str, PrunusError]:

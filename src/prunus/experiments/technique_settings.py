@@ -202,14 +202,6 @@ class TechniqueSettings(TicketSettings):
         return self.retrain == "rewind" and self.rewind_step > 0
 
     @property
-    def as_run(self) -> Self:
-        """What is run: without what nothing looks at where nothing is pruned, so that techniques share its run."""
-        if self.ticket != "unpruned":
-            return self
-        stated = {"retrain": "rewind", "rewind_step": self.rewind_step, "ticket": self.ticket}
-        return type(self).model_validate({"name": f"unpruned, from step {self.rewind_step}", **stated})
-
-    @property
     def begins_with_training(self) -> bool:
         """Whether its first state is a network that it trains before any pruning."""
         return self.finds and (self.rewinds_late or self.trains_penalized)
