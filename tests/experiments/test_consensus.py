@@ -111,9 +111,21 @@ def test_tasks_search_from_the_same_first_weights_and_vote_where_layers_are_alik
     assert torch.equal(weights, restored(state.lineage()[0])[0]["0.weight"])
 
 
-def test_networks_that_begin_otherwise_are_refused(perform):
-    with pytest.raises(MaskError, match=r"'0\.weight' begins with other values for the task .*head_first"):
-        perform({"retrain": "rewind", "tasks": ["tinytask:task", "tinytask:head_first"]}, sparsities=[0.5])
+def test_a_network_that_draws_its_weights_in_another_order_begins_with_the_same_ones(tried, restored):
+    both = {"name": "both", "retrain": "rewind", "tasks": ["tinytask:task", "tinytask:head_first"]}
+    found, whole = tried(both, sparsities=[0.5])
+    [state] = found["both"]
+    first = whole.state(state.record.voters[1]).lineage()[0]
+    weights = prunus.packing.unpack(first.weights()).tensors
+    own = restored(state.lineage()[0])[0]
+    assert torch.equal(weights["0.weight"], own["0.weight"])
+    assert torch.equal(weights["0.bias"], own["0.bias"])
+    assert weights["3.weight"].shape != own["3.weight"].shape
+
+
+def test_networks_of_other_layers_are_refused(perform):
+    with pytest.raises(MaskError, match=r"the network has no parameter '1\.weight'"):
+        perform({"retrain": "rewind", "tasks": ["tinytask:task", "tinytask:other_layers"]}, sparsities=[0.5])
 
 
 def test_the_first_search_is_that_of_the_technique_beside_it(values):

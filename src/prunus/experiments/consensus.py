@@ -38,11 +38,17 @@ class ConsensusMaker(TicketMaker):
         return (yield from self._bespoke(step, self._ticket(step, model).masks.sparsity))
 
     def _ticket(self, step: Step, model: nn.Module) -> Taken:
+        """What enough of the searches keep.
+
+        Raises:
+            MaskError: one of the tasks has a network with other parameters.
+        """
         states = [self.history.state(work.state_at(step.sparsity)) for work in self.work.searches]
         found = [self.masks_of(state) for state in states]
         parameters = canonical_parameters(model)
-        self._require_same_beginning(found, parameters)
         names = dict.fromkeys(name for masks in found for name in masks)
+        if missing := [name for name in names if name not in parameters]:
+            raise MaskError(f"the network has no parameter {missing[0]!r}, which that of another of the tasks has")
         agreed = Masks({name: self._agreed(name, found, parameters) for name in names})
         return Taken(agreed, states[0].id, tuple(state.id for state in states))
 
@@ -51,25 +57,6 @@ class ConsensusMaker(TicketMaker):
         fitting = [Masks({name: masks[name]}) for masks in found if _fits(name, masks, parameters)]
         whole = torch.ones(parameters[name].shape, dtype=torch.bool)
         return vote(fitting, self.settings.vote).masks[name] if fitting else whole
-
-    def _require_same_beginning(self, found: Sequence[Masks], parameters: dict[str, nn.Parameter]) -> None:
-        """Refuse a vote on places of weights that are not the same ones.
-
-        Raises:
-            MaskError: a parameter that has masks begins with other values in one of the searches.
-        """
-        for work, masks in zip(self.work.searches, found, strict=True):
-            if work.first is None:
-                continue
-            first = self.weights_of(work.dense.state_id(0))
-            for name in masks:
-                if name not in parameters:
-                    raise MaskError(f"the network has no parameter {name!r}, which that of the task {work.task} has")
-                if _fits(name, masks, parameters) and not torch.equal(first[name], parameters[name]):
-                    raise MaskError(
-                        f"{name!r} begins with other values for the task {work.task}, so that the searches cannot be "
-                        "put to a vote: build all layers before those whose size depends on the classes"
-                    )
 
     def _bespoke(self, step: Step, sparsity: float) -> Making:
         """The ticket of one search at that sparsity: the last that it has recorded on the way there, pruned further."""
@@ -104,4 +91,4 @@ class ConsensusMaker(TicketMaker):
 
 
 def _fits(name: str, masks: Masks, parameters: dict[str, nn.Parameter]) -> bool:
-    return name in masks and name in parameters and masks[name].shape == parameters[name].shape
+    return name in masks and masks[name].shape == parameters[name].shape

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import nn
 
@@ -92,7 +92,18 @@ class DenseMaker(Maker):
     def make(self, position: int) -> Making:
         """Position 0 is the initialisation, 1 the trained network."""
         if position == 0:
-            return Made(self.shop.build(self.work.init_seed()), "initial", None)
+            return Made(self._initialised(), "initial", None)
         model, _ = self.restored(self.initial_state)
         losses = yield Fit(self.shop.trainer(), model, self.work.order_seed())
         return Made(model, "trained", self.initial_state, training_loss=tuple(losses))
+
+    def _initialised(self) -> nn.Module:
+        """A fresh network, with another task's first weights in the layers that the two have alike, if so told."""
+        seed, first = self.work.init_seed(), self.work.first
+        model = self.shop.build(seed)
+        if first is not None:
+            theirs = Workshop.of(replace(self.work, task=first, first=None)).build(seed).state_dict()
+            own = model.state_dict()
+            alike = {name: value for name, value in theirs.items() if name in own and own[name].shape == value.shape}
+            model.load_state_dict(own | alike)
+        return model
