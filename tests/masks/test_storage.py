@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from prunus.errors import ArgumentError, CorruptFileError, FileFormatError
 from prunus.files.sealed import RawTensor, seal
 from prunus.masks.masks import Masks
-from prunus.masks.storage import masks_from_bytes, masks_to_bytes
+from prunus.masks.storage import arrays_from_bytes, masks_from_bytes, masks_to_bytes
 
 any_names = st.text(st.characters(exclude_categories=["Cs"]), max_size=8).filter(lambda name: name != "__metadata__")
 
@@ -32,6 +32,10 @@ def test_what_was_saved_is_loaded_whatever_the_names(masks):
     assert loaded == masks
     assert {name: mask.shape for name, mask in loaded.items()} == {name: mask.shape for name, mask in masks.items()}
     assert masks_to_bytes(loaded) == data
+    arrays = arrays_from_bytes(data)
+    assert {name: (mask.dtype, mask.shape, mask.tolist()) for name, mask in arrays.items()} == {
+        name: (bool, tuple(mask.shape), mask.tolist()) for name, mask in masks.items()
+    }
 
 
 @pytest.fixture

@@ -76,6 +76,15 @@ def test_masks_of_other_parameters_are_refused():
         agreement(masks(a=[1]), masks(a=[1, 0]))
 
 
+def test_arrays_are_compared_like_masks_and_must_be_of_bools():
+    first, second = masks(a=[1, 1, 0, 0], b=[[1, 0], [1, 0]]), masks(a=[1, 0, 1, 0], b=[[1, 1], [1, 1]])
+    arrays = {name: mask.numpy() for name, mask in second.items()}
+    assert agreement(first, arrays) == agreement(first, second)
+    assert compare({"x": {0: first}, "y": {0: arrays}}) == compare({"x": {0: first}, "y": {0: second}})
+    with pytest.raises(MaskError, match="the mask of 'a' must be a bool array, got int64"):
+        agreement({"a": np.array([1, 0])}, {"a": np.array([True, False])})
+
+
 def test_techniques_are_compared_by_seed_and_with_themselves_over_seeds():
     found = {
         "x": {0: masks(a=[1, 1, 0, 0]), 1: masks(a=[1, 0, 1, 0]), 2: masks(a=[1, 0, 0, 1])},

@@ -7,12 +7,17 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
 
 from prunus.errors import CorruptFileError, FileFormatError
 from prunus.files.atomic import write_atomically
 from prunus.files.sealed import RawTensor, read_file, read_shape, seal, unique_keys, unseal
-from prunus.masks.bits import pack_bits, unpack_bits
-from prunus.masks.masks import Masks
+from prunus.masks.bits import pack_bits, unpack_array
+
+if TYPE_CHECKING:
+    from prunus.masks.masks import Masks
 
 KIND, VERSION = "masks", 1
 
@@ -29,6 +34,19 @@ def masks_from_bytes(data: bytes) -> Masks:
     """The masks whose file has these bytes.
 
     Raises:
+        FileFormatError, CorruptFileError: as for ``arrays_from_bytes``.
+    """
+    import torch
+
+    from prunus.masks.masks import Masks
+
+    return Masks.owning({name: torch.from_numpy(mask) for name, mask in arrays_from_bytes(data).items()})
+
+
+def arrays_from_bytes(data: bytes) -> dict[str, np.ndarray]:
+    """The masks whose file has these bytes, as bool arrays: reading them needs no torch.
+
+    Raises:
         FileFormatError: not a file of masks, or of a later version.
         CorruptFileError: truncated, or a byte has changed.
     """
@@ -38,7 +56,7 @@ def masks_from_bytes(data: bytes) -> Masks:
         raise CorruptFileError("the masks and their shapes have different names")
     if any(tensor.dtype != "U8" for tensor in sealed.tensors.values()):
         raise CorruptFileError("the bits of a mask are not of dtype U8")
-    return Masks({name: unpack_bits(sealed.tensors[name].data, shape) for name, shape in shapes.items()})
+    return {name: unpack_array(sealed.tensors[name].data, shape) for name, shape in shapes.items()}
 
 
 def _shapes(text: str) -> dict[str, tuple[int, ...]]:

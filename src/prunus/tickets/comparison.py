@@ -1,18 +1,14 @@
-"""Whether techniques agree on what stays."""
+"""Whether techniques agree on what stays. Free of torch."""
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from prunus.selection.statistics import Interval, mean, mean_interval
-from prunus.tickets.overlap import Agreement, Chance, agreement
+from prunus.tickets.overlap import Agreement, Arrays, Chance, agreement, as_arrays
 from prunus.tickets.rounds import Found
-
-if TYPE_CHECKING:
-    from prunus.masks.masks import Masks
 
 
 @dataclass(frozen=True)
@@ -51,7 +47,7 @@ class Comparison:
         return (1 - self.jaccard.mean) / by_chance if by_chance else 0.0
 
 
-def compare(found: Found) -> list[Comparison]:
+def compare(found: Found | Mapping[str, Mapping[int, Arrays]]) -> list[Comparison]:
     """Compare every technique with every other, and with itself over seeds.
 
     Of two techniques the masks of one seed are compared, which come of the same initialisation; of one, those of all
@@ -60,11 +56,12 @@ def compare(found: Found) -> list[Comparison]:
     Args:
         found: technique → seed → masks, of networks of one architecture.
     """
-    pairs = itertools.combinations_with_replacement(found, 2)
-    return [one for first, second in pairs if (one := compare_two(first, second, found))]
+    arrays = {name: {seed: as_arrays(masks) for seed, masks in of.items()} for name, of in found.items()}
+    pairs = itertools.combinations_with_replacement(arrays, 2)
+    return [one for first, second in pairs if (one := compare_two(first, second, arrays))]
 
 
-def compare_two(first: str, second: str, found: Found) -> Comparison | None:
+def compare_two(first: str, second: str, found: Found | Mapping[str, Mapping[int, Arrays]]) -> Comparison | None:
     """Compare two techniques, or one with itself; None where they have no masks to compare.
 
     Args:
@@ -72,7 +69,8 @@ def compare_two(first: str, second: str, found: Found) -> Comparison | None:
         found: see ``compare``.
     """
     itself = first == second
-    shared = (_where_both(*pair) for pair in _pairs(found[first], found[second], itself))
+    one, other = ({seed: as_arrays(masks) for seed, masks in found[name].items()} for name in (first, second))
+    shared = (_where_both(*pair) for pair in _pairs(one, other, itself))
     agreements = [agreement(*pair) for pair in shared if pair[0]]
     if not agreements:
         return None
@@ -89,20 +87,16 @@ def compare_two(first: str, second: str, found: Found) -> Comparison | None:
     )
 
 
-def _pairs(first: Mapping[int, Masks], second: Mapping[int, Masks], itself: bool) -> Iterator[tuple[Masks, Masks]]:
+def _pairs(first: Mapping[int, Arrays], second: Mapping[int, Arrays], itself: bool) -> Iterator[tuple[Arrays, Arrays]]:
     if itself:
         return itertools.combinations(first.values(), 2)
     return ((first[seed], second[seed]) for seed in sorted(first.keys() & second.keys()))
 
 
-def _where_both(first: Masks, second: Masks) -> tuple[Masks, Masks]:
+def _where_both(first: Arrays, second: Arrays) -> tuple[Arrays, Arrays]:
     """Both, over the parameters that both cover."""
-    if first.keys() == second.keys():
-        return first, second
-    from prunus.masks.masks import Masks
-
     names = [name for name in first if name in second]
-    return Masks({name: first[name] for name in names}), Masks({name: second[name] for name in names})
+    return {name: first[name] for name in names}, {name: second[name] for name in names}
 
 
 def _interval(values: Sequence[float], itself: bool) -> Interval:

@@ -13,6 +13,7 @@ from prunus.errors import MaskError
 if TYPE_CHECKING:
     from prunus.masks.masks import Masks
 
+Arrays = Mapping[str, np.ndarray]  # parameter name → bool array of the parameter's shape, True = kept
 DRAWS = 2000
 CONFIDENCE = 0.95
 
@@ -81,7 +82,22 @@ class Agreement:
         return self.by_chance.low <= self.overall.jaccard <= self.by_chance.high
 
 
-def agreement(first: Masks, second: Masks, *, draws: int = DRAWS, seed: int = 0) -> Agreement:
+def as_arrays(masks: Masks | Arrays) -> dict[str, np.ndarray]:
+    """The masks as arrays, which share the memory of tensors on the CPU.
+
+    Raises:
+        MaskError: an array is not of bools.
+    """
+    found = {}
+    for name, mask in masks.items():
+        array = mask if isinstance(mask, np.ndarray) else mask.numpy(force=True)
+        if array.dtype != bool:
+            raise MaskError(f"the mask of {name!r} must be a bool array, got {array.dtype}")
+        found[name] = array
+    return found
+
+
+def agreement(first: Masks | Arrays, second: Masks | Arrays, *, draws: int = DRAWS, seed: int = 0) -> Agreement:
     """Compare two masks of one architecture.
 
     Where the weights that one of two masks keeps in a layer are permuted, the number that both keep is hypergeometric:
@@ -95,16 +111,17 @@ def agreement(first: Masks, second: Masks, *, draws: int = DRAWS, seed: int = 0)
     Raises:
         MaskError: they cover other parameters.
     """
+    first, second = as_arrays(first), as_arrays(second)
     if {name: mask.shape for name, mask in first.items()} != {name: mask.shape for name, mask in second.items()}:
         raise MaskError(
             f"masks can be compared over the same parameters: one has {', '.join(first)}, the other {', '.join(second)}"
         )
     layers = {
         name: Overlap(
-            int(mask.count_nonzero()),
-            int(second[name].count_nonzero()),
-            int((mask & second[name].to(mask.device)).count_nonzero()),
-            mask.numel(),
+            int(np.count_nonzero(mask)),
+            int(np.count_nonzero(second[name])),
+            int(np.count_nonzero(mask & second[name])),
+            mask.size,
         )
         for name, mask in first.items()
     }

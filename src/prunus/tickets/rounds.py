@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from prunus.errors import SelectionError
+from prunus.history.records import RunRecord, StateRecord
 from prunus.history.state import State
 from prunus.history.store import History
 from prunus.selection.statistics import Interval, mean_interval
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 SAME_MASKS = ("reinitialised", "reordered", "untrained", "signed")  # controls whose masks are those of their tickets
 NEAR = 5e-5  # two sparsities that read the same in per cent with two decimals
 Found = Mapping[str, Mapping[int, "Masks"]]  # technique → seed → masks
+Recorded = dict[float, dict[str, dict[int, str]]]  # sparsity that was asked for → technique → seed → digest of masks
 
 
 @dataclass(frozen=True)
@@ -100,6 +102,27 @@ def gather_rounds(history: History, experiment: str | None = None) -> list[Round
     if not found:
         raise SelectionError(f"the experiment {record.id} has no masks: nothing in it was pruned to a sparsity")
     return [Round(sparsity, found[sparsity], targets[sparsity]) for sparsity in sorted(found)]
+
+
+def recorded_masks(runs: Iterable[RunRecord], states: Iterable[StateRecord]) -> Recorded:
+    """Where the masks of every technique are, at the sparsities that the recipe asked for.
+
+    Controls are left out whose masks are those of their tickets.
+
+    Args:
+        runs: of one experiment, in the order of its recipe.
+        states: of these runs.
+    """
+    by_run: dict[str, list[StateRecord]] = {}
+    for state in states:
+        by_run.setdefault(state.run, []).append(state)
+    found: Recorded = {}
+    for run in runs:
+        for state in by_run.get(run.id, ()) if run.settings.get("ticket") not in SAME_MASKS else ():
+            if state.masks and state.requested_sparsity in run.sparsities:
+                of_technique = found.setdefault(state.requested_sparsity, {}).setdefault(run.technique, {})
+                of_technique[run.seed] = state.masks
+    return found
 
 
 def round_at(rounds: Sequence[Round], sparsity: float | None = None) -> Round:
