@@ -5,8 +5,8 @@ import itertools
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prunus.report.chart import _LINES
 from prunus.report.labels import moved_apart, wrapped
+from prunus.report.line_names import MOST_LINES
 
 boxes = st.lists(st.tuples(st.floats(0, 300), st.floats(5, 40)), min_size=1, max_size=15)
 
@@ -65,6 +65,6 @@ def test_long_words_are_broken_at_their_hyphens():
 
 
 def test_the_demos_longest_name_is_whole_in_the_narrow_chart():
-    lines, whole = wrapped("magnitude, global, rate rewound", 10, _LINES)
+    lines, whole = wrapped("magnitude, global, rate rewound", 10, MOST_LINES)
     assert whole
     assert lines == ["magnitude,", "global,", "rate", "rewound"]

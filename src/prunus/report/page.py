@@ -121,7 +121,7 @@ def _numbers(evidence: Evidence) -> dict[str, Any]:
 
 def _charts(evidence: Evidence, lines: list[Curve], dense: Point | None) -> dict[str, Any]:
     """The chart and its close-up in every width, and whether they need a legend below."""
-    from prunus.report.chart import accuracy_chart
+    from prunus.report.accuracy_chart import accuracy_chart
 
     floor, parts = closeup_floor(lines, dense), terms_of(evidence.experiment).parts
     full, close = [], []
