@@ -98,7 +98,7 @@ def test_classes_are_compared_with_the_dense_model_of_the_same_seed(history):
         assert [100 * one for one in evidence.class_changes(replicate).values()] == pytest.approx(expected)
     means = [sum(column) / 3 for column in zip(*changes, strict=True)]
     row = next(one for one in details.class_rows(evidence) if one.technique == "random")
-    assert [text for text, _ in row.cells] == [f"−{-one:.1f}" for one in means]
+    assert [cell.text for cell in row.cells] == [f"−{-one:.1f}" for one in means]
 
 
 def test_layers_are_means_over_seeds(history):

@@ -6,8 +6,9 @@ import math
 from dataclasses import dataclass
 
 from prunus.report.evidence import Evidence
+from prunus.report.heat_map import Cell, Head, HeatMap
 from prunus.report.palette import heat_name
-from prunus.report.words import count, signed
+from prunus.report.words import count, signed, sparsity_percent
 from prunus.selection.candidates import Candidate
 from prunus.selection.constraints import ROUNDING
 from prunus.selection.statistics import mean
@@ -24,14 +25,14 @@ class ClassRow:
         index: of the technique; None where it is not told apart.
         sparsity: where it is not the common one; else None.
         seeds: that have a dense model to compare with.
-        cells: text and name of the heat's step, in class order.
+        cells: in class order.
     """
 
     technique: str
     index: int | None
     sparsity: float | None
     seeds: int
-    cells: tuple[tuple[str, str], ...]
+    cells: tuple[Cell, ...]
 
 
 @dataclass(frozen=True)
@@ -83,9 +84,32 @@ def class_rows(evidence: Evidence) -> list[ClassRow]:
     return sorted(rows, key=lambda row: (row.sparsity is not None, order.get(row.technique, 0)))
 
 
-def _cell(changes: list[float]) -> tuple[str, str]:
+def class_maps(evidence: Evidence) -> list[HeatMap]:
+    """The change of every class: of the techniques that are told apart, and of the others where there are some."""
+    at, names, rows = sparsity_percent(evidence.common), class_names(evidence), class_rows(evidence)
+    if not rows or not names or not evidence.dense:
+        return []
+    first = len(evidence.highlighted) if evidence.is_crowded else len(rows)
+    captions = (
+        f"Change of test accuracy per class and technique at {at} sparsity, in percentage points",
+        "The same for the other techniques",
+    )
+    columns = tuple(Head(name) for name in names)
+    return [
+        HeatMap(caption, tuple(_head(row, evidence) for row in part), columns, tuple(row.cells for row in part))
+        for caption, part in zip(captions, (rows[:first], rows[first:]), strict=True)
+        if part
+    ]
+
+
+def _head(row: ClassRow, evidence: Evidence) -> Head:
+    elsewhere = f"only at {sparsity_percent(row.sparsity)}" if row.sparsity is not None else ""
+    return Head(evidence.short[row.technique], elsewhere, apart=row.sparsity is not None)
+
+
+def _cell(changes: list[float]) -> Cell:
     points = 100 * mean(changes) if changes else math.nan
-    return signed(points, 0 if abs(points) >= _WHOLE_FROM else 1), heat_name(points)
+    return Cell(signed(points, 0 if abs(points) >= _WHOLE_FROM else 1), heat_name(points))
 
 
 def _elsewhere(evidence: Evidence, candidate: Candidate) -> float | None:

@@ -8,7 +8,7 @@ colour says.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -75,11 +75,16 @@ def dash(index: int) -> tuple[int, ...]:
     return DASHES[index // len(MARKERS) % len(DASHES)]
 
 
-def heat_name(change: float) -> str:
-    """Name of the step for a change in percentage points: ``"loss-0"`` … ``"gain-7"``; ``"none"`` for nan."""
+def heat_name(change: float, limits: Sequence[float] = HEAT_LIMITS) -> str:
+    """Name of the step for a change: ``"loss-0"`` … ``"gain-7"``; ``"none"`` for nan.
+
+    Args:
+        change: in percentage points, or in the unit of the limits.
+        limits: at which the next step begins, as many as ``HEAT_LIMITS``.
+    """
     if change != change:
         return "none"
-    step = sum(abs(change) >= limit for limit in HEAT_LIMITS)
+    step = sum(abs(change) >= limit for limit in limits)
     return f"{'gain' if change > 0 else 'loss'}-{step}"
 
 
