@@ -6,6 +6,7 @@ import types
 
 import pytest
 
+import prunus
 from prunus.history.records import ExperimentRecord, Pruning, RunRecord, StateRecord, TensorCount
 from prunus.history.store import History
 from prunus.outcomes import ClassOutcome, Cost, SplitOutcome
@@ -192,7 +193,29 @@ def html(history):
     return render(history)
 
 
+TICKETS = {
+    "seeds": [0, 1, 2],
+    "sparsities": [0.5, 0.9],
+    "task": {"data": "digits", "model": "mlp"},
+    "training": {"epochs": 2, "evaluate_every": 10},
+    "technique": [
+        {"name": "tickets", "retrain": "rewind", "each": {"ticket": ["found", "shuffled"]}},
+        {"name": "others", "criterion": "random", "retrain": "rewind"},
+    ],
+}
+
+
+@pytest.fixture(scope="session")
+def tickets(tmp_path_factory):
+    """Tickets of one technique with a control, and of another, three seeds, with learning curves; for reading only."""
+    return prunus.run(TICKETS, history=tmp_path_factory.mktemp("tickets") / "history", jobs=1)
+
+
 @pytest.fixture(scope="session")
 def make(tmp_path_factory):
-    """``make.history(...)``: a history that differs from the usual one where told so."""
-    return types.SimpleNamespace(history=lambda **other: fill(tmp_path_factory.mktemp("made"), **other))
+    """A history that differs from the usual one where told so: ``make.history(...)``, ``make.tickets(...)``."""
+
+    def made(**other):
+        return prunus.run({**TICKETS, **other}, history=tmp_path_factory.mktemp("made"), jobs=1)
+
+    return types.SimpleNamespace(history=lambda **other: fill(tmp_path_factory.mktemp("made"), **other), tickets=made)

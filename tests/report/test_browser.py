@@ -35,6 +35,7 @@ parent.document.body.dataset.found = JSON.stringify({
   plots: plots.map((plot) => plot.getAttribute("class")), colours: [stroke.fill, stroke.stroke],
   boxes: boxes.map(([text, box]) => [text, box.left, box.top, box.right, box.bottom]),
   font: Math.min(...boxes.map(([, box]) => box.height)),
+  pictures: [...document.querySelectorAll("img")].map((one) => [one.naturalWidth, one.width, one.height]),
   places: [...document.querySelectorAll(".ranked tbody tr")].map((row) => [...row.cells].map((cell) => {
     const box = cell.getBoundingClientRect();
     return [cell.className, box.left, box.top, box.right, box.bottom];
@@ -118,6 +119,23 @@ def test_each_width_has_its_drawing_and_nothing_runs_over(found, width, layout):
     ]
     assert overlapping == []
     assert max(box[3] for box in seen["boxes"]) <= width
+
+
+@pytest.mark.parametrize(("width", "layouts"), [(1200, "wide half"), (700, "medium half"), (375, "narrow")])
+def test_the_page_of_tickets_fits_each_width_and_shows_its_pictures(tickets, tmp_path, width, layouts):
+    page = write_report(tickets, tmp_path / "report.html")
+    _, seen, console, _ = opened(framed(page, width), tmp_path)
+    assert console == []
+    assert seen["scrolls"] <= width
+    assert set(seen["plots"]) == {f"plot plot-{layout}" for layout in layouts.split()}
+    assert len(seen["pictures"]) == 2 * 4  # of two tickets: the inputs and three layers
+    assert all(min(picture) > 0 and picture[1] <= 200 for picture in seen["pictures"])
+
+
+def test_the_policy_lets_the_pictures_in(tickets, tmp_path):
+    dom, _, console, addresses = opened(write_report(tickets, tmp_path / "report.html"), tmp_path)
+    assert console == addresses == []
+    assert "data:image/png;base64," in dom
 
 
 @pytest.mark.parametrize("width", [1200, 920, 700, 375])

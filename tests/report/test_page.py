@@ -219,6 +219,10 @@ def test_the_page_is_written_where_asked(history, html, tmp_path):
     assert len(data) < 600_000
 
 
+def test_the_page_of_tickets_is_small_too(tickets):
+    assert len(page.render(tickets).encode()) < 600_000
+
+
 def test_a_place_that_cannot_be_written_is_named(history, tmp_path):
     (tmp_path / "folder").mkdir()
     (tmp_path / "file").write_text("mine")
@@ -241,7 +245,9 @@ def test_the_policy_lets_in_nothing_but_the_pages_own_script(html):
     assert f"script-src 'sha256-{digest}'" in policy
 
 
-def test_rendering_needs_no_torch_and_importing_no_chart_library(history, tmp_path):
+@pytest.mark.parametrize("shown", ["history", "tickets"])
+def test_rendering_needs_no_torch_and_importing_no_chart_library(request, shown, tmp_path):
+    folder = request.getfixturevalue(shown).folder
     program = (
         "import json, sys\n"
         "from prunus.history.store import History\n"
@@ -251,7 +257,7 @@ def test_rendering_needs_no_torch_and_importing_no_chart_library(history, tmp_pa
         "heavy = ('torch', 'jinja2', 'scipy', 'vl_convert')\n"
         "print(json.dumps([[one for one in heavy if one in names] for names in (before, sys.modules)]))\n"
     )
-    arguments = [sys.executable, "-c", program, str(history.folder), str(tmp_path / "report.html")]
+    arguments = [sys.executable, "-c", program, str(folder), str(tmp_path / "report.html")]
     answer = subprocess.run(arguments, capture_output=True, text=True, check=True)
     before, after = json.loads(answer.stdout)
     assert before == []

@@ -40,7 +40,7 @@ LAYOUTS = (
 )
 CLOSEUPS = tuple(replace(layout, height=round(0.8 * layout.height)) for layout in LAYOUTS)
 # Of two charts side by side, which are one below the other where the page is narrow.
-HALVES = (Layout("half", 330, 260, 52, 126, 50, 13, 48), Layout("narrow", 184, 250, 40, 98, 46, 11, 36))
+HALVES = (Layout("half", 330, 260, 52, 126, 50, 13, 48), Layout("narrow", 174, 250, 40, 108, 46, 11, 36))
 
 
 @dataclass(frozen=True)

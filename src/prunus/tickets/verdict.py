@@ -11,6 +11,7 @@ from prunus.tickets.gathering import FOUND, Ticket, Tickets, paired
 
 MARGIN = 0.005  # of accuracy, half a point
 LATER = 0.1  # of the dense network's steps
+LOSING = "losing"
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,7 @@ def _word(to_dense: Interval, delay: Interval | None, margin: float, later: floa
     if to_dense.low is None or to_dense.high is None:
         return "undecided"
     if to_dense.high < -margin or (delay and delay.low is not None and delay.low > later):
-        return "losing"
+        return LOSING
     if to_dense.low < -margin:
         return "undecided"
     if delay is None:

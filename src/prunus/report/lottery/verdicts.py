@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from prunus.report.evidence import Evidence
 from prunus.report.words import half_width, percent, signed, sparsity_percent
 from prunus.selection.statistics import Interval
-from prunus.tickets.gathering import FOUND, tickets_of
-from prunus.tickets.verdict import LATER, MARGIN, Verdict, judge
+from prunus.tickets.verdict import LATER, LOSING, MARGIN, Verdict
 
 Cell = tuple[str, str, bool]  # the mean, half its interval, and whether that excludes zero
 
@@ -38,8 +38,8 @@ class TicketRow:
 
 
 @dataclass(frozen=True)
-class Lottery:
-    """The section on tickets.
+class VerdictTable:
+    """The table of verdicts.
 
     Attributes:
         rows: by technique and rising sparsity.
@@ -54,17 +54,17 @@ class Lottery:
     later: str
 
 
-def lottery(evidence: Evidence) -> Lottery | None:
-    """The verdict on every ticket; None where no controls and no learning curves make it an experiment on tickets."""
-    tickets = tickets_of(evidence.runs, evidence.states.values())
-    if not any(
-        ticket.kind != FOUND or any(state.curve for state in ticket.states.values()) for ticket in tickets.tickets
-    ):
-        return None
-    verdicts = judge(tickets)
+def verdict_table(verdicts: Sequence[Verdict], evidence: Evidence) -> VerdictTable:
+    """The verdict on every ticket, as the page shows it."""
     controls = tuple(dict.fromkeys(kind for each in verdicts for kind in each.to_controls))
     rows = tuple(_row(each, evidence, controls) for each in verdicts)
-    return Lottery(rows, controls, f"{100 * MARGIN:g}", f"{100 * LATER:g}") if rows else None
+    return VerdictTable(rows, controls, f"{100 * MARGIN:g}", f"{100 * LATER:g}")
+
+
+def telling_sparsity(verdicts: Sequence[Verdict]) -> float:
+    """The highest sparsity at which a ticket is not shown to lose; the lowest of all where each loses."""
+    standing = [each.ticket.sparsity for each in verdicts if each.word != LOSING]
+    return max(standing) if standing else min(each.ticket.sparsity for each in verdicts)
 
 
 def _row(verdict: Verdict, evidence: Evidence, controls: tuple[str, ...]) -> TicketRow:
