@@ -8,7 +8,6 @@ from typing import Any, ClassVar, Literal, Self
 
 from prunus.experiments.base_work import BaseWork
 from prunus.experiments.identity import derive_seed, digest
-from prunus.experiments.technique_labels import ABOUT_TICKETS
 from prunus.experiments.technique_settings import TechniqueSettings
 from prunus.schedules.rounds import rounds_to
 from prunus.training.plan import Plan
@@ -19,7 +18,8 @@ AFTERWARDS = (
     "control",
     "retrain",
     "rewind_step",
-    *ABOUT_TICKETS,
+    "ticket",
+    "carry",
     "epochs",
     "learning_rate",
     "distill",
@@ -188,8 +188,7 @@ class Work(BaseWork):
         """
         technique = self._stated.get("technique", {})
         choosing = {key: value for key, value in technique.items() if key not in AFTERWARDS}
-        stated = {key: value for key, value in self._stated.items() if key != "tasks"}
-        return derive_seed(purpose, stated | {"technique": choosing}, self.seeds.pruning, position)
+        return derive_seed(purpose, self._stated | {"technique": choosing}, self.seeds.pruning, position)
 
     def calibration_seed(self, position: int) -> int:
         """Of the examples that criteria look at: the same for all that share task and pruning seed."""

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 from prunus.errors import HistoryError
 from prunus.files.atomic import write_atomically
-from prunus.history.blobs import Blobs
 from prunus.history.store import History
 from prunus.report import details, names, palette, ranking, runs, tables, verdict, words
 from prunus.report.curves import Curve, Point, closeup_floor, curves, dense_point
 from prunus.report.evidence import Evidence, gather
 from prunus.report.frame import CLOSEUPS, LAYOUTS
+from prunus.report.lottery.elsewhere import elsewhere
 from prunus.report.lottery.section import lottery
 from prunus.report.terms import terms_of
 from prunus.report.toml import to_toml
@@ -52,7 +52,7 @@ def render(history: History, experiment_id: str | None = None) -> str:
         version=metadata.version("prunus"),
         script=script,
         script_digest=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
-        **_numbers(evidence, history.blobs),
+        **_numbers(evidence, history),
     )
 
 
@@ -81,7 +81,7 @@ def write_report(history: History, path: Path | str, experiment_id: str | None =
     return target
 
 
-def _numbers(evidence: Evidence, blobs: Blobs) -> dict[str, Any]:
+def _numbers(evidence: Evidence, history: History) -> dict[str, Any]:
     rows = runs.run_rows(evidence)
     missing = runs.unfinished(rows)
     compared = tables.comparisons(evidence)
@@ -99,7 +99,8 @@ def _numbers(evidence: Evidence, blobs: Blobs) -> dict[str, Any]:
         "dense_point": dense,
         **_charts(evidence, lines, dense),
         "rankings": ranking.levels(evidence) if evidence.is_crowded else [],
-        "lottery": lottery(evidence, blobs),
+        "lottery": lottery(evidence, history.blobs),
+        "elsewhere": elsewhere(evidence, history),
         "told_apart": evidence.highlighted if evidence.is_crowded else evidence.techniques,
         "comparisons": compared,
         "folded": len(compared) > _MOST_ROWS_OPEN,

@@ -10,7 +10,7 @@ from prunus.report.words import half_width, percent, signed, sparsity_percent
 from prunus.selection.statistics import Interval
 from prunus.tickets.verdict import LATER, LOSING, MARGIN, Verdict
 
-Cell = tuple[str, str, bool]  # the mean, half its interval, and whether that excludes zero
+Shown = tuple[str, str, bool]  # the mean, half its interval, and whether that excludes zero
 
 
 @dataclass(frozen=True)
@@ -29,12 +29,12 @@ class TicketRow:
     technique: str
     index: int | None
     left: str
-    accuracy: Cell
-    to_dense: Cell
-    step: Cell
-    later: Cell
+    accuracy: Shown
+    to_dense: Shown
+    step: Shown
+    later: Shown
     word: str
-    to_controls: tuple[Cell, ...]
+    to_controls: tuple[Shown, ...]
 
 
 @dataclass(frozen=True)
@@ -72,20 +72,21 @@ def _row(verdict: Verdict, evidence: Evidence, controls: tuple[str, ...]) -> Tic
     return TicketRow(
         ticket.technique,
         evidence.index(ticket.technique),
-        sparsity_percent(1 - ticket.sparsity),
+        sparsity_percent(ticket.left),
         (percent(verdict.accuracy.mean), _half(verdict.accuracy, 100), False),
-        _difference(verdict.to_dense, 100),
+        shown_difference(verdict.to_dense, 100),
         (f"{verdict.step.mean:,.0f}", _half(verdict.step, 1, 0), False) if verdict.step else ("–", "", False),
-        _difference(verdict.later, 100, 0) if verdict.later else ("–", "", False),
+        shown_difference(verdict.later, 100, 0) if verdict.later else ("–", "", False),
         verdict.word,
         tuple(
-            _difference(verdict.to_controls[kind], 100) if kind in verdict.to_controls else ("", "", False)
+            shown_difference(verdict.to_controls[kind], 100) if kind in verdict.to_controls else ("", "", False)
             for kind in controls
         ),
     )
 
 
-def _difference(interval: Interval, factor: float, decimals: int = 1) -> Cell:
+def shown_difference(interval: Interval, factor: float, decimals: int = 1) -> Shown:
+    """The mean difference, half its interval, and whether that excludes zero."""
     return signed(factor * interval.mean, decimals), _half(interval, factor, decimals), interval.excludes_zero
 
 
