@@ -87,8 +87,7 @@ def holding(found: list[Transfer]) -> dict[str, bool]:
 
     return {
         "tickets of other tasks are better than random ones": mean(beside_random) > 0,
-        "tickets of all digits are better on a half than those of the other half": on_halves(False)
-        > on_halves(True),
+        "tickets of all digits are better on a half than those of the other half": on_halves(False) > on_halves(True),
     }
 
 
