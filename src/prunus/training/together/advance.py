@@ -8,7 +8,7 @@ from typing import Any
 from torch import nn
 
 from prunus.training.together.fit import Fit, Outcome
-from prunus.training.together.sparse import fit_sparse
+from prunus.training.together.quick import fit_quickly
 from prunus.training.together.stack import parameter_modules, structure
 from prunus.training.together.stacked import fit_stacked
 
@@ -66,7 +66,7 @@ def _advance(fits: Sequence[Fit]) -> list[Outcome]:
 
 def _alone(fit: Fit) -> Outcome:
     try:
-        losses = fit_sparse(fit)
+        losses = fit_quickly(fit)
         return fit.alone() if losses is None else losses
     except Exception as error:  # of a user's own code too: whoever asked is told of it
         return error

@@ -14,15 +14,15 @@ from prunus.training.penalties import L1
 from prunus.training.plan import Plan
 from prunus.training.together.advance import fit_together
 from prunus.training.together.fit import Fit
-from prunus.training.together.sparse import SparseLinear, fit_sparse
+from prunus.training.together.quick import fit_quickly
 from prunus.training.trainer import Stretch, Trainer
 
 
-def trainer(loss=nn.functional.cross_entropy, look=None, **plan):
+def trainer(loss=nn.functional.cross_entropy, look=None, dtype=torch.float32, **plan):
     generator = torch.Generator().manual_seed(2)
     inputs, targets = torch.rand(150, 1, 28, 28, generator=generator), torch.randint(10, (150,), generator=generator)
     settings = Plan(**{"epochs": 4, "batch_size": 60, **plan})
-    return Trainer(TensorBatches(inputs, targets, 60), settings, loss, look=look)
+    return Trainer(TensorBatches(inputs.to(dtype), targets, 60), settings, loss, look=look)
 
 
 def lenet():
@@ -39,6 +39,15 @@ class WithBatchNorm(nn.Module):
         return self.out(nn.functional.dropout(self.norm(self.hidden(inputs.flatten(1))).relu(), 0.1, self.training))
 
 
+class WithForwardOfItsOwn(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.wide, self.out = nn.Linear(784, 200), nn.Linear(200, 10)
+
+    def forward(self, inputs):
+        return self.out(torch.tanh(self.wide(inputs.flatten(1))))
+
+
 class LooksAtWeights(WithBatchNorm):
     def forward(self, inputs):
         return super().forward(inputs) * self.hidden.weight.norm(dim=1).mean()
@@ -47,6 +56,22 @@ class LooksAtWeights(WithBatchNorm):
 class CannotBeCopied(WithBatchNorm):
     def __deepcopy__(self, memo):
         raise TypeError("not this one")
+
+
+def tied():
+    first, second = nn.Linear(784, 784), nn.Linear(784, 784)
+    second.weight = first.weight
+    return nn.Sequential(nn.Flatten(), first, nn.ReLU(), second, nn.ReLU(), nn.Linear(784, 10))
+
+
+def hooked():
+    model = WithForwardOfItsOwn()
+    model.wide.register_forward_hook(lambda *_: None)
+    return model
+
+
+def frozen():
+    return lenet().requires_grad_(False)
 
 
 def asked(build, training, sparsity=0.9, stretch=None, **choice):
@@ -71,11 +96,15 @@ def difference(first, second):
     ],
     ids=lambda plan: plan["optimizer"],
 )
-@pytest.mark.parametrize("build", [lenet, WithBatchNorm])
-def test_a_whole_training_ends_as_a_dense_one_with_masks_but_for_rounding(build, plan):
-    fit = asked(build, trainer(**plan))
+@pytest.mark.parametrize(
+    ("build", "sparsity"),
+    [(lenet, 0.9), (lenet, 0.75), (lenet, 0.5), (WithBatchNorm, 0.9), (WithForwardOfItsOwn, 0.5)],
+    ids=["sampled", "picked", "whole", "batch norm", "forward of its own"],
+)
+def test_a_whole_training_ends_as_the_usual_one_but_for_rounding(build, sparsity, plan):
+    fit = asked(build, trainer(**plan), sparsity)
     dense = copy.deepcopy(fit)
-    losses, expected = fit_sparse(fit), dense.alone()
+    losses, expected = fit_quickly(fit), dense.alone()
     assert losses == pytest.approx(expected, abs=1e-5)
     assert difference(fit.model, dense.model) < 1e-4
     for name, mask in fit.masks.items():
@@ -85,11 +114,9 @@ def test_a_whole_training_ends_as_a_dense_one_with_masks_but_for_rounding(build,
 
 
 def test_in_double_precision_there_is_next_to_no_rounding():
-    training = trainer()
-    training.batches._inputs = training.batches._inputs.double()
-    fit = asked(lambda: lenet().double(), training)
+    fit = asked(lambda: lenet().double(), trainer(dtype=torch.float64))
     dense = copy.deepcopy(fit)
-    fit_sparse(fit)
+    fit_quickly(fit)
     dense.alone()
     assert difference(fit.model, dense.model) < 1e-12
 
@@ -97,7 +124,7 @@ def test_in_double_precision_there_is_next_to_no_rounding():
 def test_a_part_of_the_plan_is_trained():
     fit = asked(lenet, trainer(), stretch=Stretch(4, 9))
     dense = copy.deepcopy(fit)
-    assert fit_sparse(fit) == pytest.approx(dense.alone(), abs=1e-5)
+    assert fit_quickly(fit) == pytest.approx(dense.alone(), abs=1e-5)
 
 
 def test_what_is_looked_at_meanwhile_are_the_weights_of_then():
@@ -105,7 +132,7 @@ def test_what_is_looked_at_meanwhile_are_the_weights_of_then():
         return lambda step, model: seen.append((step, model.fc1.weight.detach().clone()))
 
     seen, expected = [], []
-    fit_sparse(asked(lenet, trainer(look=looking(seen), evaluate_every=2)))
+    fit_quickly(asked(lenet, trainer(look=looking(seen), evaluate_every=2)))
     asked(lenet, trainer(look=looking(expected), evaluate_every=2)).alone()
     assert [step for step, _ in seen] == [step for step, _ in expected] == [2, 4, 6, 8, 10, 12]
     assert all(torch.allclose(one, other, atol=1e-5) for (_, one), (_, other) in zip(seen, expected, strict=True))
@@ -115,18 +142,30 @@ def test_what_is_looked_at_meanwhile_are_the_weights_of_then():
 @pytest.mark.parametrize(
     ("build", "training", "choice"),
     [
-        (lenet, trainer(), {"sparsity": 0.8, "scope": "layer"}),  # too dense
-        (lambda: build_model("mlp", (1, 28, 28), 10), trainer(), {"include": ["fc2"]}),  # too small
-        (lambda: build_model("lenet-5", (1, 28, 28), 10), trainer(), {"include": ["conv*"]}),  # no linear layer
+        (lambda: WithBatchNorm().double(), trainer(dtype=torch.float64), {"sparsity": 0.5}),
+        (lambda: build_model("mlp", (1, 28, 28), 10), trainer(), {"include": ["fc2"]}),
+        (lambda: build_model("lenet-5", (1, 28, 28), 10), trainer(), {"include": ["conv*"]}),
+        (tied, trainer(), {}),
+        (hooked, trainer(), {}),
+        (frozen, trainer(), {}),
         (LooksAtWeights, trainer(), {}),
         (CannotBeCopied, trainer(), {}),
     ],
-    ids=["dense", "small", "convolutions", "looks at weights", "cannot be copied"],
+    ids=[
+        "double and dense",
+        "small",
+        "convolutions",
+        "tied",
+        "hooks",
+        "frozen",
+        "looks at weights",
+        "cannot be copied",
+    ],
 )
 def test_what_would_gain_nothing_or_compute_otherwise_is_left_alone(build, training, choice):
     fit = asked(build, training, **choice)
     before = copy.deepcopy(fit.model.state_dict())
-    assert fit_sparse(fit) is None
+    assert fit_quickly(fit) is None
     assert all(torch.equal(value, before[name]) for name, value in fit.model.state_dict().items())
 
 
@@ -140,7 +179,7 @@ def test_a_penalty_on_weights_that_it_does_not_see_is_not_lost():
         return nn.functional.cross_entropy(outputs, targets) + penalty(model)
 
     fit = Fit(trainer(penalised), model, 5, masks)
-    assert fit_sparse(fit) is None
+    assert fit_quickly(fit) is None
     [losses] = fit_together([fit])
     assert losses[0] > 5
 
@@ -155,25 +194,9 @@ def test_layers_that_lose_everything_or_share_their_weights_stay_dense():
 
 def test_a_loss_that_is_lost_is_told():
     with pytest.raises(TrainingError, match="lower learning_rate"):
-        fit_sparse(asked(lenet, trainer(learning_rate=1e20)))
+        fit_quickly(asked(lenet, trainer(learning_rate=1e20)))
     fit = asked(lenet, trainer())
     with torch.no_grad():
         fit.model.fc2.bias.fill_(float("nan"))
     [error] = fit_together([fit])
     assert isinstance(error, TrainingError)
-
-
-def test_the_layer_takes_any_shape_of_inputs_and_gives_their_gradients():
-    torch.manual_seed(0)
-    layer = nn.Linear(30, 7)
-    mask = torch.rand(7, 30) < 0.2
-    with torch.no_grad():
-        layer.weight[~mask] = 0
-    inputs = torch.randn(4, 5, 30, requires_grad=True)
-    other = inputs.detach().clone().requires_grad_(True)
-    sparse = SparseLinear(layer, mask)
-    direction = torch.randn(4, 5, 7)
-    (sparse(inputs) * direction).sum().backward()
-    (layer(other) * direction).sum().backward()
-    assert torch.allclose(inputs.grad, other.grad, atol=1e-5)
-    assert torch.allclose(sparse.weight.grad, layer.weight.grad[mask], atol=1e-5)
