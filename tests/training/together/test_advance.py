@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 
 import pytest
 import torch
@@ -192,6 +193,21 @@ def test_what_cannot_be_one_model_is_trained_in_groups(stacks):
     assert outcomes == [fit.alone() for fit in kept]
     assert isinstance(failed, RuntimeError)  # it was made for larger images
     assert stacks == [3, 2]
+
+
+def test_a_small_model_ends_to_the_bit_the_same_whatever_is_trained_beside_it():
+    def build():
+        return nn.Sequential(nn.Flatten(), nn.Linear(64, 340), nn.ReLU(), nn.Linear(340, 10))
+
+    fits, alone = asked(build, trainer()), asked(build, trainer(), count=1)
+    for fit in (fits[0], alone[0]):
+        prunus.prune(fit.model, 0.9).apply(fit.model)
+    masks = prunus.Masks({"1.weight": fits[0].model[1].weight != 0})
+    assert stack_size(fits[0].model) > 1
+    fit_together([replace(fits[0], masks=masks), *fits[1:]])
+    fit_together([replace(alone[0], masks=masks)])
+    for one, other in zip(fits[0].model.parameters(), alone[0].model.parameters(), strict=True):
+        assert torch.equal(one, other)
 
 
 def test_models_have_memory_of_their_own_afterwards(stacks):

@@ -19,10 +19,10 @@ MOST = 64
 
 
 def fit_together(fits: Sequence[Fit]) -> list[Outcome]:
-    """Do several trainings; each ends as it ends by itself, to the bit.
+    """Do several trainings; what comes of each does not depend on the others.
 
-    Small models of one structure, plan and number of batches are trained as one. Of larger models, linear layers of
-    which little is left are trained sparse, which rounds otherwise than ``Fit.alone`` does.
+    Small models of one structure, plan and number of batches are trained as one, to the bit as each by itself. Of
+    larger models, linear layers take quicker forms, which round otherwise than ``Fit.alone`` does.
 
     Args:
         fits: of different models.
@@ -66,7 +66,8 @@ def _advance(fits: Sequence[Fit]) -> list[Outcome]:
 
 def _alone(fit: Fit) -> Outcome:
     try:
-        losses = fit_quickly(fit)
+        # Of what may be in a stack, only the other models decide whether it is: it rounds the same without them.
+        losses = fit_quickly(fit) if stack_size(fit.model) == 1 else None
         return fit.alone() if losses is None else losses
     except Exception as error:  # of a user's own code too: whoever asked is told of it
         return error
