@@ -53,7 +53,7 @@ class NetworkPerformer(Performer):
         """As many as their networks are trained as one."""
         shop = self.maker.shop
         with shop.own_code():
-            return stack_size(shop.build(self.maker.work.init_seed()))
+            return stack_size(shop.build(self.maker.work.init_seed()), shop.plan)
 
     def make(self, position: int) -> Finishing:
         """Train, prune, measure and pack."""

@@ -15,7 +15,7 @@ from prunus.training.batches import TensorBatches
 from prunus.training.distillation import Distillation
 from prunus.training.plan import Plan
 from prunus.training.together import stacked
-from prunus.training.together.advance import LARGEST_BYTES, fit_together, stack_size
+from prunus.training.together.advance import BATCH_BYTES, LARGEST_BYTES, STACK_BYTES, fit_together, stack_size
 from prunus.training.together.fit import Fit
 from prunus.training.trainer import WHOLE, Stretch, Trainer
 
@@ -203,7 +203,7 @@ def test_a_small_model_ends_to_the_bit_the_same_whatever_is_trained_beside_it():
     for fit in (fits[0], alone[0]):
         prunus.prune(fit.model, 0.9).apply(fit.model)
     masks = prunus.Masks({"1.weight": fits[0].model[1].weight != 0})
-    assert stack_size(fits[0].model) > 1
+    assert stack_size(fits[0].model, fits[0].trainer.plan) > 1
     fit_together([replace(fits[0], masks=masks), *fits[1:]])
     fit_together([replace(alone[0], masks=masks)])
     for one, other in zip(fits[0].model.parameters(), alone[0].model.parameters(), strict=True):
@@ -220,9 +220,20 @@ def test_models_have_memory_of_their_own_afterwards(stacks):
 
 
 def test_how_many_are_one_model_is_a_matter_of_size_and_kind():
-    assert stack_size(mlp()) > 8
-    assert stack_size(build_model("lenet-300-100", (28, 28), 10)) == 1
-    assert stack_size(build_model("lenet-5", (1, 28, 28), 10)) == 1
-    assert stack_size(nn.ReLU()) == 1
-    assert stack_size(nn.Linear(8, LARGEST_BYTES)) == 1
-    assert stack_size(nn.Linear(3, 2)) == 64
+    def size(model):
+        return stack_size(model, Plan())
+
+    assert size(mlp()) > 8
+    assert size(build_model("lenet-300-100", (28, 28), 10)) == 1
+    assert size(build_model("lenet-5", (1, 28, 28), 10)) == 1
+    assert size(nn.ReLU()) == 1
+    assert size(nn.Linear(8, LARGEST_BYTES)) == 1
+    assert size(nn.Linear(64, 2)) == 64
+
+
+def test_large_batches_are_not_multiplied_by_the_number_of_models():
+    wide = nn.Sequential(nn.Flatten(), nn.Linear(64, 400), nn.ReLU(), nn.Linear(400, 10))
+    small, large = stack_size(wide, Plan()), stack_size(wide, Plan(batch_size=4000))
+    assert small == STACK_BYTES // sum(4 * each.numel() for each in wide.parameters())
+    assert large == BATCH_BYTES // (2 * 4 * 4000 * (64 + 400 + 400 + 10)) < small
+    assert stack_size(wide, Plan(batch_size=40_000)) == 1
