@@ -20,6 +20,7 @@ from prunus.training.plan import Plan
 
 Watch = Callable[[int, torch.optim.Optimizer], None]
 Look = Callable[[int, nn.Module], None]
+Differentiate = Callable[[Tensor, Tensor], Tensor]
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,8 @@ class Trainer:
         loss: (outputs, targets) → mean loss of the batch.
         distillation: takes the place of the loss, and learns from a teacher too.
         look: called with the number of steps done and the model whenever the plan says so.
+        differentiate: (inputs, targets) → loss of the batch, whose derivatives it makes the gradients of the
+            parameters; torch differentiates where None.
     """
 
     batches: Batches
@@ -55,6 +58,7 @@ class Trainer:
     loss: Callable[[Tensor, Tensor], Tensor] = cross_entropy
     distillation: Distillation | None = None
     look: Look | None = None
+    differentiate: Differentiate | None = None
 
     @property
     def total_steps(self) -> int:
@@ -124,7 +128,10 @@ class Trainer:
 
     def batch_loss(self, model: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor:
         """What the model is trained to lower on a batch."""
-        outputs = model(inputs)
+        return self.outputs_loss(model(inputs), inputs, targets)
+
+    def outputs_loss(self, outputs: Tensor, inputs: Tensor, targets: Tensor) -> Tensor:
+        """The same from the model's outputs."""
         return self.distillation(outputs, targets, inputs) if self.distillation else self.loss(outputs, targets)
 
     def set_rate(self, optimizer: torch.optim.Optimizer, step: int) -> None:
@@ -175,9 +182,12 @@ class Trainer:
         sum_of_losses = torch.zeros((), dtype=torch.float64)
         for step, (inputs, targets) in zip(steps, batches, strict=False):
             self.set_rate(optimizer, step)
-            optimizer.zero_grad()
-            loss = self.batch_loss(model, inputs, targets)
-            loss.backward()
+            if self.differentiate is None:
+                optimizer.zero_grad()
+                loss = self.batch_loss(model, inputs, targets)
+                loss.backward()
+            else:
+                loss = self.differentiate(inputs, targets)
             if self.plan.clip_norm is not None:
                 nn.utils.clip_grad_norm_(model.parameters(), self.plan.clip_norm)
             optimizer.step()

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 
 import pytest
 import torch
@@ -10,6 +11,7 @@ import prunus
 from prunus.errors import TrainingError
 from prunus.tasks.load import build_model
 from prunus.training.batches import TensorBatches
+from prunus.training.distillation import Distillation
 from prunus.training.penalties import L1
 from prunus.training.plan import Plan
 from prunus.training.together.advance import fit_together
@@ -98,7 +100,7 @@ def difference(first, second):
 )
 @pytest.mark.parametrize(
     ("build", "sparsity"),
-    [(lenet, 0.9), (lenet, 0.75), (lenet, 0.5), (WithBatchNorm, 0.9), (WithForwardOfItsOwn, 0.5)],
+    [(lenet, 0.95), (lenet, 0.8), (lenet, 0.5), (WithBatchNorm, 0.9), (WithForwardOfItsOwn, 0.5)],
     ids=["sampled", "picked", "whole", "batch norm", "forward of its own"],
 )
 def test_a_whole_training_ends_as_the_usual_one_but_for_rounding(build, sparsity, plan):
@@ -119,6 +121,25 @@ def test_in_double_precision_there_is_next_to_no_rounding():
     fit_quickly(fit)
     dense.alone()
     assert difference(fit.model, dense.model) < 1e-12
+
+
+def test_a_network_without_masks_and_its_distilled_student_are_trained_too():
+    fit = asked(lenet, trainer(), 0.0)
+    teacher = Distillation(lenet(), loss=nn.functional.cross_entropy)
+    for training in (fit.trainer, replace(fit.trainer, distillation=teacher)):
+        ours, dense = (copy.deepcopy(replace(fit, trainer=training, masks=None)) for _ in range(2))
+        assert fit_quickly(ours) == pytest.approx(dense.alone(), abs=1e-5)
+        assert difference(ours.model, dense.model) < 1e-4
+
+
+def test_what_a_mask_removes_of_a_bias_stays_removed():
+    fit = asked(lenet, trainer())
+    masks = prunus.Masks({**fit.masks, "fc1.bias": torch.arange(300) < 100})
+    fit, dense = (copy.deepcopy(replace(fit, masks=masks)) for _ in range(2))
+    assert fit_quickly(fit) == pytest.approx(dense.alone(), abs=1e-5)
+    assert not fit.model.fc1.bias[100:].any()
+    assert fit.model.fc1.bias.any()
+    assert difference(fit.model, dense.model) < 1e-4
 
 
 def test_a_part_of_the_plan_is_trained():
@@ -143,7 +164,7 @@ def test_what_is_looked_at_meanwhile_are_the_weights_of_then():
     ("build", "training", "choice"),
     [
         (lambda: WithBatchNorm().double(), trainer(dtype=torch.float64), {"sparsity": 0.5}),
-        (lambda: build_model("mlp", (1, 28, 28), 10), trainer(), {"include": ["fc2"]}),
+        (lambda: nn.Sequential(nn.Flatten(), nn.Linear(784, 25), nn.ReLU(), nn.Linear(25, 10)), trainer(), {}),
         (lambda: build_model("lenet-5", (1, 28, 28), 10), trainer(), {"include": ["conv*"]}),
         (tied, trainer(), {}),
         (hooked, trainer(), {}),

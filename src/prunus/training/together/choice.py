@@ -8,43 +8,58 @@ import torch
 from torch import Tensor, nn
 
 from prunus.masks.masks import Masks
+from prunus.training.together.chain import is_changed, links
 from prunus.training.together.fit import Fit
 from prunus.training.together.forms import Form, Kept, Whole
 
 HIGHEST_DENSITY = {torch.float32: 0.35, torch.float64: 0.18}  # above which a layer is computed sooner in full
 FEWEST_WEIGHTS = 20_000  # below which a layer is computed soonest as it is
 FEWEST_OF_WHOLE = 100_000  # the same of layers of which no fewer weights are computed
-_HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 
 
 def chosen_forms(fit: Fit) -> dict[nn.Linear, Form]:
-    """Layer → form of those that gain by it.
+    """Layer → form: of all layers of a chain, and of those of other models that gain by it.
 
     The choice depends on masks and shapes alone: with a clock, a run would give other weights under other load.
     """
     model, masks = fit.model, fit.masks or Masks({})
     if any(each.device.type != "cpu" for each in model.parameters()):
         return {}
-    counted = Counter(id(each) for _, each in model.named_parameters(remove_duplicate=False))
+    chain = is_chain(fit)
     convolves = any(each.dim() > 2 for each in model.parameters())  # beside that, nothing would be gained
+    counted = Counter(id(each) for _, each in model.named_parameters(remove_duplicate=False))
     found: dict[nn.Linear, Form] = {}
     for name, layer in model.named_modules():
-        if type(layer) is not nn.Linear or is_changed(layer) or layer.weight.numel() < FEWEST_WEIGHTS:
+        if type(layer) is not nn.Linear or is_changed(layer) or layer.weight.dtype not in HIGHEST_DENSITY:
+            continue
+        if any(counted[id(each)] > 1 for each in layer.parameters()):
             continue
         mask = masks.get(f"{name}.weight")
-        if layer.weight.dtype not in HIGHEST_DENSITY or any(counted[id(each)] > 1 for each in layer.parameters()):
-            continue
         if mask is not None and _is_sparse(layer.weight, mask):
             found[layer] = Kept(layer, mask)
+        elif chain:
+            found[layer] = Whole(layer, mask)
         elif not convolves and layer.weight.dtype is torch.float32 and layer.weight.numel() >= FEWEST_OF_WHOLE:
             found[layer] = Whole(layer)
-    return found
+    return found if any(layer.weight.numel() >= FEWEST_WEIGHTS for layer in found) else {}
 
 
-def is_changed(module: nn.Module) -> bool:
-    """Whether a module does other things than its class says: it has hooks, or a ``forward`` of its own."""
-    return "forward" in vars(module) or any(getattr(module, name) for name in _HOOKS)
+def is_chain(fit: Fit) -> bool:
+    """Whether a model is differentiated as a chain, whose layers hold their own masks.
+
+    An optimizer that treats each weight by itself leaves one that is zero so, if all its derivatives are. RMSprop does
+    too, but takes roots of zero, which are slow; where masks are held otherwise it is spared them.
+    """
+    found = links(fit.model)
+    if found is None or fit.trainer.plan.optimizer == "rmsprop":
+        return False
+    weights = {id(layer.weight) for layer, _ in found}
+    once = len(weights) == len(found)
+    return once and all(id(each) in weights for each in (fit.masks or Masks({})).parameters_of(fit.model).values())
 
 
 def _is_sparse(weight: Tensor, mask: Tensor) -> bool:
-    return weight.requires_grad and 0 < int(mask.count_nonzero()) <= HIGHEST_DENSITY[weight.dtype] * weight.numel()
+    """Whether computing with the kept weights alone takes less time."""
+    if not weight.requires_grad or weight.numel() < FEWEST_WEIGHTS:
+        return False
+    return 0 < int(mask.count_nonzero()) <= HIGHEST_DENSITY[weight.dtype] * weight.numel()

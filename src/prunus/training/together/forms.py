@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from prunus.masks.held import HeldParameter
 from prunus.training.together.products import Places, affine
 
 # Above this density, or with fewer examples, all derivatives are computed, and those of kept weights picked out.
@@ -29,8 +30,8 @@ class Form(nn.Module, ABC):
         return outputs.view(*inputs.shape[:-1], -1)
 
     @abstractmethod
-    def outputs(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
-        """(N, out) of (N, in), and what is to be kept of the inputs."""
+    def outputs(self, inputs: Tensor, rectified: bool) -> tuple[Tensor, Tensor]:
+        """(N, out) of (N, in), past a ReLU if ``rectified``; and what is to be kept of the inputs."""
 
     @abstractmethod
     def by_inputs(self, gradient: Tensor) -> Tensor:
@@ -55,15 +56,17 @@ class Whole(Form):
 
     Args:
         layer: any.
+        mask: bool of the weight's shape; derivatives are zero where it removes. None where others see to that.
     """
 
-    def __init__(self, layer: nn.Linear) -> None:
+    def __init__(self, layer: nn.Linear, mask: Tensor | None = None) -> None:
         super().__init__()
         self.weight, self.bias = layer.weight, layer.bias
+        self._held = None if mask is None else HeldParameter(mask, layer.weight.detach())
 
-    def outputs(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
+    def outputs(self, inputs: Tensor, rectified: bool) -> tuple[Tensor, Tensor]:
         """One product."""
-        return affine(inputs, self.weight, self.bias), inputs
+        return affine(inputs, self.weight, self.bias, rectified=rectified), inputs
 
     def by_inputs(self, gradient: Tensor) -> Tensor:
         """One product."""
@@ -71,10 +74,12 @@ class Whole(Form):
 
     def by_weight(self, gradient: Tensor, kept: Tensor) -> Tensor:
         """One product."""
-        return affine(gradient.t(), kept.t())
+        return self.picked(affine(gradient.t(), kept.t()))
 
     def picked(self, of_layer: Tensor) -> Tensor:
-        """All of it."""
+        """All of it, overwritten with 0.0 where the mask removes."""
+        if self._held is not None:
+            self._held.clear(of_layer)
         return of_layer
 
     def write_back(self) -> None:
@@ -102,12 +107,14 @@ class Kept(Form):
         self._by_column = numbers.view(mask.shape).t()[mask.t()]
         self._sparse = len(self._places) <= DENSEST_SAMPLED * mask.numel()
 
-    def outputs(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
+    def outputs(self, inputs: Tensor, rectified: bool) -> tuple[Tensor, Tensor]:
         """As columns: another layer of this form has no need to transpose them."""
         columns = inputs.t().contiguous()
         outputs = self._rows.product(self.weight, columns)
         if self.bias is not None:
             outputs.add_(self.bias.unsqueeze(1))
+        if rectified:
+            outputs.relu_()
         return outputs.t(), columns.t() if self._samples(inputs) else inputs
 
     def by_inputs(self, gradient: Tensor) -> Tensor:
@@ -139,7 +146,7 @@ class _Recorded(torch.autograd.Function):
 
     @staticmethod
     def forward(context: Any, inputs: Tensor, form: Form, *_: Tensor | None) -> Tensor:
-        outputs, kept = form.outputs(inputs)
+        outputs, kept = form.outputs(inputs, False)
         context.form = form
         context.save_for_backward(kept)
         return outputs

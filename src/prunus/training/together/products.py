@@ -12,7 +12,7 @@ FEWEST_MULTIPLICATIONS = 1_000_000  # below which the call of oneDNN takes longe
 _ONEDNN = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
 
 
-def affine(inputs: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+def affine(inputs: Tensor, weight: Tensor, bias: Tensor | None = None, *, rectified: bool = False) -> Tensor:
     """x Wᵀ + b: large ones by oneDNN, which compiles its kernels for the processor at hand.
 
     The BLAS that torch comes with takes twice as long on processors that are not of its own maker.
@@ -21,10 +21,13 @@ def affine(inputs: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor
         inputs: (N, in).
         weight: (out, in).
         bias: (out).
+        rectified: whether what is negative becomes zero, as by ReLU.
     """
     if _ONEDNN and inputs.dtype is torch.float32 and len(inputs) * weight.numel() >= FEWEST_MULTIPLICATIONS:
-        return cast(Tensor, torch.ops.mkldnn._linear_pointwise(inputs, weight, bias, "none", [], ""))
-    return torch.mm(inputs, weight.t()) if bias is None else torch.addmm(bias, inputs, weight.t())
+        then = "relu" if rectified else "none"
+        return cast(Tensor, torch.ops.mkldnn._linear_pointwise(inputs, weight, bias, then, [], ""))
+    outputs = torch.mm(inputs, weight.t()) if bias is None else torch.addmm(bias, inputs, weight.t())
+    return outputs.relu_() if rectified else outputs
 
 
 @dataclass(frozen=True)

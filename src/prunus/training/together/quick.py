@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from prunus.criteria.undisturbed import undisturbed
 from prunus.masks.masks import Masks
 from prunus.training.batches import Batch
-from prunus.training.together.choice import chosen_forms
+from prunus.training.together.chain import Chain
+from prunus.training.together.choice import chosen_forms, is_chain
 from prunus.training.together.fit import Fit
 from prunus.training.together.forms import Form, Kept
 from prunus.training.trainer import Trainer
@@ -41,7 +42,12 @@ def fit_quickly(fit: Fit) -> list[float] | None:
         warnings.filterwarnings("ignore", "Sparse CSR tensor support is in beta state", UserWarning)
         forms = chosen_forms(fit)
         other = _with_forms(model, forms) if forms else None
-        if other is None or not _computes_the_same(fit, other, forms):
+        if other is None:
+            return None
+        trainer = fit.trainer
+        if is_chain(fit):
+            trainer = replace(trainer, differentiate=Chain(other, trainer.outputs_loss).differentiate)
+        if not _computes_the_same(fit, trainer, other, forms):
             return None
 
         def write_back() -> None:
@@ -52,8 +58,9 @@ def fit_quickly(fit: Fit) -> list[float] | None:
             write_back()
             cast(Any, fit.trainer.look)(step, model)
 
-        trainer = replace(fit.trainer, look=look if fit.trainer.look else None)
-        losses = trainer.fit(other, fit.seed, masks=_masks_to_hold(model, masks, forms), stretch=fit.stretch)
+        trainer = replace(trainer, look=look if trainer.look else None)
+        held = None if trainer.differentiate else _masks_to_hold(model, masks, forms)
+        losses = trainer.fit(other, fit.seed, masks=held, stretch=fit.stretch)
         write_back()
     return losses
 
@@ -74,7 +81,7 @@ def _masks_to_hold(model: nn.Module, masks: Masks, forms: Forms) -> Masks:
     return Masks({name: mask for name, mask in masks.items() if id(parameters[name]) not in apart})
 
 
-def _computes_the_same(fit: Fit, other: nn.Module, forms: Forms) -> bool:
+def _computes_the_same(fit: Fit, trainer: Trainer, other: nn.Module, forms: Forms) -> bool:
     """Whether loss and gradients of one batch are the same but for rounding."""
     batch = next(iter(fit.trainer.batches.epoch(0, fit.seed)))
     by_weight = {id(form.weight): (layer, form) for layer, form in forms.items()}
@@ -85,7 +92,7 @@ def _computes_the_same(fit: Fit, other: nn.Module, forms: Forms) -> bool:
         expected = _gradients(fit.trainer, fit.model, batch, theirs)
         torch.set_rng_state(state)
         try:
-            found = _gradients(fit.trainer, other, batch, trained)
+            found = _gradients(trainer, other, batch, trained)
         except Exception:  # whatever a model raises that looks at the weights of its layers
             return False
     for number, each in enumerate(trained):
@@ -97,6 +104,9 @@ def _computes_the_same(fit: Fit, other: nn.Module, forms: Forms) -> bool:
 def _gradients(trainer: Trainer, model: nn.Module, batch: Batch, trained: Sequence[Tensor]) -> list[Tensor]:
     """Derivatives of the loss, and the loss."""
     model.train()
+    if trainer.differentiate is not None:
+        loss = trainer.differentiate(*batch)
+        return [*(cast(Tensor, each.grad) for each in trained), loss]
     loss = trainer.batch_loss(model, *batch)
     return [*torch.autograd.grad(loss, trained, allow_unused=True, materialize_grads=True), loss.detach()]
 

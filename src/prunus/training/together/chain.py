@@ -1,0 +1,91 @@
+"""Models that are linear layers one after the other, differentiated without a record of operations."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import final
+
+import torch
+from torch import Tensor, nn
+
+from prunus.training.together.forms import Form
+
+OutputsLoss = Callable[[Tensor, Tensor, Tensor], Tensor]  # (outputs, inputs, targets) → mean loss
+_HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+
+
+@final
+class Chain:
+    """Forms of linear layers one after the other, some with a ReLU behind them.
+
+    Args:
+        model: of which ``links`` is not None, all its layers being forms.
+        loss: of its outputs; torch differentiates it.
+    """
+
+    def __init__(self, model: nn.Module, loss: OutputsLoss) -> None:
+        self._links = [(layer, rectified) for layer, rectified in links(model) or () if isinstance(layer, Form)]
+        self._flattens, self._loss = _flattens(model), loss
+
+    @torch.no_grad()
+    def differentiate(self, inputs: Tensor, targets: Tensor) -> Tensor:
+        """The loss of a batch; its derivatives become the gradients of the parameters."""
+        rows = inputs.flatten(1) if self._flattens else inputs.reshape(-1, inputs.shape[-1])
+        passed = []
+        for form, rectified in self._links:
+            rows, kept = form.outputs(rows, rectified)
+            passed.append((form, rectified, kept, rows))
+        outputs = rows.view(*(inputs.shape[:1] if self._flattens else inputs.shape[:-1]), -1)
+        with torch.enable_grad():
+            loss = self._loss(outputs.requires_grad_(), inputs, targets)
+            [gradient] = torch.autograd.grad(loss, outputs)
+        gradient = gradient.reshape(rows.shape)
+        first = self._links[0][0]
+        for form, rectified, kept, rows in reversed(passed):
+            if rectified:
+                gradient = torch.ops.aten.threshold_backward(gradient, rows, 0)
+            if form.weight.requires_grad:
+                form.weight.grad = None  # its memory, which is near, is that of the next
+                form.weight.grad = form.by_weight(gradient, kept)
+            if form.bias is not None and form.bias.requires_grad:
+                form.bias.grad = gradient.sum(0)
+            if form is not first:
+                gradient = form.by_inputs(gradient)
+        return loss.detach()
+
+
+def links(model: nn.Module) -> list[tuple[nn.Module, bool]] | None:
+    """The linear layers in their order, each with whether a ReLU follows, if all else is their being in sequence.
+
+    Nothing that computes otherwise can pass for such a model: it consists of torch's own classes, without hooks. At its
+    beginning it may flatten every example.
+    """
+    if type(model) is not nn.Sequential or any(map(is_changed, model.modules())):
+        return None
+    found: list[tuple[nn.Module, bool]] = []
+    for module in [*_leaves(model)][_flattens(model) :]:
+        if type(module) is nn.Linear or isinstance(module, Form):
+            found.append((module, False))
+        elif type(module) is nn.ReLU and found and not found[-1][1]:
+            found[-1] = found[-1][0], True
+        else:
+            return None
+    return found or None
+
+
+def is_changed(module: nn.Module) -> bool:
+    """Whether a module does other things than its class says: it has hooks, or a ``forward`` of its own."""
+    return "forward" in vars(module) or any(getattr(module, name) for name in _HOOKS)
+
+
+def _flattens(model: nn.Module) -> bool:
+    first = next(_leaves(model), None)
+    return type(first) is nn.Flatten and (first.start_dim, first.end_dim) == (1, -1)
+
+
+def _leaves(module: nn.Module) -> Iterator[nn.Module]:
+    if type(module) is nn.Sequential:
+        for child in module:
+            yield from _leaves(child)
+    else:
+        yield module
