@@ -2,11 +2,25 @@
 
 from __future__ import annotations
 
+from typing import Any, Protocol
+
 import torch
 from torch import nn
 
 from prunus.errors import TrainingError
 from prunus.training.plan import Plan
+
+
+class Stepper(Protocol):
+    """What training asks of an optimizer."""
+
+    param_groups: list[dict[str, Any]]
+
+    def zero_grad(self) -> None:
+        """Forget the gradients."""
+
+    def step(self) -> Any:
+        """Update the parameters."""
 
 
 def make_optimizer(plan: Plan, model: nn.Module) -> torch.optim.Optimizer:

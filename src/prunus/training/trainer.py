@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -15,10 +16,10 @@ from prunus.errors import ArgumentError, TrainingError
 from prunus.masks.masks import Masks
 from prunus.training.batches import Batch, Batches, epoch_seed
 from prunus.training.distillation import Distillation
-from prunus.training.optimizers import make_optimizer
+from prunus.training.optimizers import Stepper, make_optimizer
 from prunus.training.plan import Plan
 
-Watch = Callable[[int, torch.optim.Optimizer], None]
+Watch = Callable[[int, Stepper], None]
 Look = Callable[[int, nn.Module], None]
 Differentiate = Callable[[Tensor, Tensor], Tensor]
 
@@ -76,7 +77,7 @@ class Trainer:
         *,
         masks: Masks | None = None,
         stretch: Stretch = WHOLE,
-        optimizer: torch.optim.Optimizer | None = None,
+        optimizer: Stepper | None = None,
         watch: Watch | None = None,
     ) -> list[float]:
         """Train the model in place.
@@ -89,7 +90,7 @@ class Trainer:
             seed: of the order of the data, of augmentation and of dropout.
             masks: held throughout.
             stretch: part of the plan to train.
-            optimizer: a fresh one of the plan where None.
+            optimizer: a fresh one of the plan where None; one of torch's where masks are held.
             watch: called after every step with the number of steps done and the optimizer.
 
         Returns:
@@ -101,7 +102,10 @@ class Trainer:
         optimizer = optimizer or self.make_optimizer(model)
         devices = sorted({p.device.index for p in model.parameters() if p.is_cuda})
         losses: list[float] = []
-        with torch.random.fork_rng(devices), masks.held(model, optimizer) if masks else nullcontext():
+        with (
+            torch.random.fork_rng(devices),
+            masks.held(model, cast(torch.optim.Optimizer, optimizer)) if masks else nullcontext(),
+        ):
             model.train()
             for epoch, steps in self.epochs(stretch):
                 torch.manual_seed(epoch_seed(seed, epoch))  # a run in two stretches draws what one run draws
@@ -134,7 +138,7 @@ class Trainer:
         """The same from the model's outputs."""
         return self.distillation(outputs, targets, inputs) if self.distillation else self.loss(outputs, targets)
 
-    def set_rate(self, optimizer: torch.optim.Optimizer, step: int) -> None:
+    def set_rate(self, optimizer: Stepper, step: int) -> None:
         """Give the optimizer the learning rate of that step of the plan."""
         rate = self.plan.rate(step, self.total_steps)
         for group in optimizer.param_groups:
@@ -174,7 +178,7 @@ class Trainer:
     def _epoch(
         self,
         model: nn.Module,
-        optimizer: torch.optim.Optimizer,
+        optimizer: Stepper,
         batches: Iterator[Batch],
         steps: range,
         watch: Watch | None,

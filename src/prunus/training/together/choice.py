@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from prunus.masks.masks import Masks
 from prunus.training.together.chain import is_changed, links
+from prunus.training.together.direct import DirectOptimizer
 from prunus.training.together.fit import Fit
 from prunus.training.together.forms import Form, Kept, Whole
 
@@ -51,7 +52,7 @@ def is_chain(fit: Fit) -> bool:
     too, but takes roots of zero, which are slow; where masks are held otherwise it is spared them.
     """
     found = links(fit.model)
-    if found is None or fit.trainer.plan.optimizer == "rmsprop":
+    if found is None or fit.trainer.plan.optimizer not in DirectOptimizer.NAMES:
         return False
     weights = {id(layer.weight) for layer, _ in found}
     once = len(weights) == len(found)

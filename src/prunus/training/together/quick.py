@@ -16,7 +16,7 @@ from prunus.masks.masks import Masks
 from prunus.training.batches import Batch
 from prunus.training.together.chain import Chain
 from prunus.training.together.choice import chosen_forms, is_chain
-from prunus.training.together.direct_adam import DirectAdam
+from prunus.training.together.direct import DirectOptimizer
 from prunus.training.together.fit import Fit
 from prunus.training.together.forms import Form, Kept
 from prunus.training.trainer import Trainer
@@ -61,8 +61,7 @@ def fit_quickly(fit: Fit) -> list[float] | None:
 
         trainer = replace(trainer, look=look if trainer.look else None)
         held = None if trainer.differentiate else _masks_to_hold(model, masks, forms)
-        direct = trainer.differentiate and trainer.plan.optimizer in DirectAdam.NAMES
-        optimizer = DirectAdam(trainer.plan, other) if direct else None
+        optimizer = DirectOptimizer(trainer.plan, other) if trainer.differentiate else None
         losses = trainer.fit(other, fit.seed, masks=held, stretch=fit.stretch, optimizer=optimizer)
         write_back()
     return losses
