@@ -7,23 +7,10 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from prunus.errors import ArgumentError, DataError
 from prunus.lookup import require_name
-
-
-def cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
-    """Mean cross-entropy in nats, over examples or over all tokens of all examples.
-
-    Args:
-        logits: float (N, classes) or (N, T, classes).
-        targets: int64 (N,) or (N, T).
-
-    Returns:
-        float scalar.
-    """
-    return functional.cross_entropy(logits.flatten(0, -2), targets.flatten())
+from prunus.training.losses import cross_entropy
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,8 +6,11 @@ import pytest
 import torch
 from torch import nn
 
+from prunus.training.batches import TensorBatches
+from prunus.training.plan import Plan
 from prunus.training.together.chain import Chain, links
 from prunus.training.together.forms import Kept, Whole
+from prunus.training.trainer import Trainer
 
 pytestmark = pytest.mark.filterwarnings("ignore:Sparse CSR tensor support is in beta state")
 
@@ -94,15 +97,11 @@ def test_derivatives_of_a_chain_are_those_that_torch_finds(shape, trained):
     forms = [Kept(layers[0], mask), Whole(layers[1], torch.rand(20, 30) < 0.5), Whole(layers[2])]
     forms[0].weight.requires_grad_(layers[0].weight.requires_grad)
     modules = dict(zip(layers, forms, strict=True))
-    chain = Chain(
-        nn.Sequential(*(modules.get(module, module) for module in model)),
-        lambda outputs, inputs, targets: (outputs - targets).square().mean() + outputs.mean() * inputs.mean(),
-    )
     inputs = torch.randn(shape)
     targets = torch.randn(50, 5) if flattened else torch.randn(7, 3, 5)
-    loss = chain.differentiate(inputs, targets)
-    outputs = expected(inputs)
-    whole = (outputs - targets).square().mean() + outputs.mean() * inputs.mean()
+    trainer = Trainer(TensorBatches(inputs, targets, 50), Plan(), nn.functional.mse_loss)
+    loss = Chain(nn.Sequential(*(modules.get(each, each) for each in model)), trainer).differentiate(inputs, targets)
+    whole = trainer.batch_loss(expected, inputs, targets)
     whole.backward()
     assert not loss.requires_grad
     assert float(loss) == pytest.approx(float(whole.detach()), abs=1e-6)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import final
 
 import torch
 from torch import Tensor, nn
 
+from prunus.training.losses import cross_entropy_and_derivative, is_cross_entropy
 from prunus.training.together.forms import Form
+from prunus.training.trainer import Trainer
 
-OutputsLoss = Callable[[Tensor, Tensor, Tensor], Tensor]  # (outputs, inputs, targets) → mean loss
 _HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 
 
@@ -20,12 +21,12 @@ class Chain:
 
     Args:
         model: of which ``links`` is not None, all its layers being forms.
-        loss: of its outputs; torch differentiates it.
+        trainer: whose loss of the outputs torch differentiates, unless it is the mean cross-entropy.
     """
 
-    def __init__(self, model: nn.Module, loss: OutputsLoss) -> None:
+    def __init__(self, model: nn.Module, trainer: Trainer) -> None:
         self._links = [(layer, rectified) for layer, rectified in links(model) or () if isinstance(layer, Form)]
-        self._flattens, self._loss = _flattens(model), loss
+        self._flattens, self._trainer = _flattens(model), trainer
 
     @torch.no_grad()
     def differentiate(self, inputs: Tensor, targets: Tensor) -> Tensor:
@@ -36,9 +37,7 @@ class Chain:
             rows, kept = form.outputs(rows, rectified)
             passed.append((form, rectified, kept, rows))
         outputs = rows.view(*(inputs.shape[:1] if self._flattens else inputs.shape[:-1]), -1)
-        with torch.enable_grad():
-            loss = self._loss(outputs.requires_grad_(), inputs, targets)
-            [gradient] = torch.autograd.grad(loss, outputs)
+        loss, gradient = self._loss_and_gradient(outputs, inputs, targets)
         gradient = gradient.reshape(rows.shape)
         first = self._links[0][0]
         for form, rectified, kept, rows in reversed(passed):
@@ -51,7 +50,16 @@ class Chain:
                 form.bias.grad = gradient.sum(0)
             if form is not first:
                 gradient = form.by_inputs(gradient)
-        return loss.detach()
+        return loss
+
+    def _loss_and_gradient(self, outputs: Tensor, inputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        trainer = self._trainer
+        if trainer.distillation is None and is_cross_entropy(trainer.loss, outputs, targets):
+            return cross_entropy_and_derivative(outputs, targets)
+        with torch.enable_grad():
+            loss = trainer.outputs_loss(outputs.requires_grad_(), inputs, targets)
+            [gradient] = torch.autograd.grad(loss, outputs)
+        return loss.detach(), gradient
 
 
 def links(model: nn.Module) -> list[tuple[nn.Module, bool]] | None:

@@ -47,7 +47,7 @@ def fit_quickly(fit: Fit) -> list[float] | None:
             return None
         trainer = fit.trainer
         if is_chain(fit):
-            trainer = replace(trainer, differentiate=Chain(other, trainer.outputs_loss).differentiate)
+            trainer = replace(trainer, differentiate=Chain(other, trainer).differentiate)
         if not _computes_the_same(fit, trainer, other, forms):
             return None
 
