@@ -24,6 +24,17 @@ def mlp(**settings):
     return sequence(nn.Flatten(), nn.Sequential(nn.Linear(24, 30), nn.ReLU(**settings)), nn.Linear(30, 20, bias=False))
 
 
+def tied():
+    model = sequence(nn.Linear(24, 24), nn.ReLU(), nn.Linear(24, 24))
+    model[2].weight = model[0].weight
+    return model
+
+
+def twice():
+    layer = nn.Linear(24, 24)
+    return sequence(layer, nn.ReLU(), layer)
+
+
 class OfItsOwn(nn.Sequential):
     def forward(self, inputs):
         return super().forward(inputs) * 2
@@ -49,8 +60,8 @@ def test_linear_layers_in_sequence_are_a_chain(model):
     layers = [module for module in model.modules() if type(module) is nn.Linear]
     modules = [*model.modules(), None]
     found = links(model)
-    assert [layer for layer, _ in found] == layers
-    for layer, rectified in found:
+    assert [*found] == layers
+    for layer, rectified in found.items():
         assert rectified == isinstance(modules[modules.index(layer) + 1], nn.ReLU)
 
 
@@ -72,6 +83,8 @@ def test_linear_layers_in_sequence_are_a_chain(model):
         hooked("register_forward_pre_hook"),
         hooked("register_full_backward_hook"),
         overridden(),
+        tied(),
+        twice(),
         sequence(nn.utils.parametrizations.weight_norm(nn.Linear(24, 30))),
     ],
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import final
+from typing import cast, final
 
 import torch
 from torch import Tensor, nn
@@ -25,7 +25,7 @@ class Chain:
     """
 
     def __init__(self, model: nn.Module, trainer: Trainer) -> None:
-        self._links = [(layer, rectified) for layer, rectified in links(model) or () if isinstance(layer, Form)]
+        self._links = cast(dict[Form, bool], links(model))
         self._flattens, self._trainer = _flattens(model), trainer
 
     @torch.no_grad()
@@ -33,13 +33,13 @@ class Chain:
         """The loss of a batch; its derivatives become the gradients of the parameters."""
         rows = inputs.flatten(1) if self._flattens else inputs.reshape(-1, inputs.shape[-1])
         passed = []
-        for form, rectified in self._links:
+        for form, rectified in self._links.items():
             rows, kept = form.outputs(rows, rectified)
             passed.append((form, rectified, kept, rows))
         outputs = rows.view(*(inputs.shape[:1] if self._flattens else inputs.shape[:-1]), -1)
         loss, gradient = self._loss_and_gradient(outputs, inputs, targets)
         gradient = gradient.reshape(rows.shape)
-        first = self._links[0][0]
+        first = passed[0][0]
         for form, rectified, kept, rows in reversed(passed):
             if rectified:
                 gradient = torch.ops.aten.threshold_backward(gradient, rows, 0)
@@ -62,20 +62,23 @@ class Chain:
         return loss.detach(), gradient
 
 
-def links(model: nn.Module) -> list[tuple[nn.Module, bool]] | None:
+def links(model: nn.Module) -> dict[nn.Module, bool] | None:
     """The linear layers in their order, each with whether a ReLU follows, if all else is their being in sequence.
 
-    Nothing that computes otherwise can pass for such a model: it consists of torch's own classes, without hooks. At its
-    beginning it may flatten every example.
+    Nothing that computes otherwise can pass for such a model: it consists of torch's own classes, without hooks, and
+    without parameters that layers share. At its beginning it may flatten every example.
     """
     if type(model) is not nn.Sequential or any(map(is_changed, model.modules())):
         return None
-    found: list[tuple[nn.Module, bool]] = []
+    if len([*model.parameters()]) < len([*model.named_parameters(remove_duplicate=False)]):
+        return None
+    found: dict[nn.Module, bool] = {}
+    last = None
     for module in [*_leaves(model)][_flattens(model) :]:
         if type(module) is nn.Linear or isinstance(module, Form):
-            found.append((module, False))
-        elif type(module) is nn.ReLU and found and not found[-1][1]:
-            found[-1] = found[-1][0], True
+            last, found[module] = module, False
+        elif type(module) is nn.ReLU and last is not None and not found[last]:
+            found[last] = True
         else:
             return None
     return found or None

@@ -13,9 +13,11 @@ from prunus.training.together.direct import DirectOptimizer
 from prunus.training.together.fit import Fit
 from prunus.training.together.forms import Form, Kept, Whole
 
-HIGHEST_DENSITY = {torch.float32: 0.35, torch.float64: 0.18}  # above which a layer is computed sooner in full
+# Above which a layer is computed sooner in full: in single precision, and in double or beside convolutions.
+HIGHEST_DENSITY, HIGHEST_OF_OTHERS = 0.35, 0.18
 FEWEST_WEIGHTS = 20_000  # below which a layer is computed soonest as it is
-FEWEST_OF_WHOLE = 100_000  # the same of layers of which no fewer weights are computed
+FEWEST_OF_WHOLE = 100_000  # the same of layers all of whose weights are computed
+_KINDS = (torch.float32, torch.float64)
 
 
 def chosen_forms(fit: Fit) -> dict[nn.Linear, Form]:
@@ -27,20 +29,20 @@ def chosen_forms(fit: Fit) -> dict[nn.Linear, Form]:
     if any(each.device.type != "cpu" for each in model.parameters()):
         return {}
     chain = is_chain(fit)
-    convolves = any(each.dim() > 2 for each in model.parameters())  # beside that, nothing would be gained
+    convolves = any(each.dim() > 2 for each in model.parameters())  # beside that, whole layers take no time
     counted = Counter(id(each) for _, each in model.named_parameters(remove_duplicate=False))
     found: dict[nn.Linear, Form] = {}
     for name, layer in model.named_modules():
-        if type(layer) is not nn.Linear or is_changed(layer) or layer.weight.dtype not in HIGHEST_DENSITY:
+        if type(layer) is not nn.Linear or is_changed(layer) or layer.weight.dtype not in _KINDS:
             continue
         if any(counted[id(each)] > 1 for each in layer.parameters()):
             continue
-        mask = masks.get(f"{name}.weight")
-        if mask is not None and _is_sparse(layer.weight, mask):
+        mask, single = masks.get(f"{name}.weight"), layer.weight.dtype is torch.float32
+        if mask is not None and _is_sparse(layer.weight, mask, single and not convolves):
             found[layer] = Kept(layer, mask)
         elif chain:
             found[layer] = Whole(layer, mask)
-        elif not convolves and layer.weight.dtype is torch.float32 and layer.weight.numel() >= FEWEST_OF_WHOLE:
+        elif single and not convolves and layer.weight.numel() >= FEWEST_OF_WHOLE:
             found[layer] = Whole(layer)
     return found if any(layer.weight.numel() >= FEWEST_WEIGHTS for layer in found) else {}
 
@@ -54,13 +56,12 @@ def is_chain(fit: Fit) -> bool:
     found = links(fit.model)
     if found is None or fit.trainer.plan.optimizer not in DirectOptimizer.NAMES:
         return False
-    weights = {id(layer.weight) for layer, _ in found}
-    once = len(weights) == len(found)
-    return once and all(id(each) in weights for each in (fit.masks or Masks({})).parameters_of(fit.model).values())
+    masked = (fit.masks or Masks({})).parameters_of(fit.model).values()
+    return {id(each) for each in masked} <= {id(layer.weight) for layer in found}
 
 
-def _is_sparse(weight: Tensor, mask: Tensor) -> bool:
+def _is_sparse(weight: Tensor, mask: Tensor, single: bool) -> bool:
     """Whether computing with the kept weights alone takes less time."""
     if not weight.requires_grad or weight.numel() < FEWEST_WEIGHTS:
         return False
-    return 0 < int(mask.count_nonzero()) <= HIGHEST_DENSITY[weight.dtype] * weight.numel()
+    return 0 < int(mask.count_nonzero()) <= (HIGHEST_DENSITY if single else HIGHEST_OF_OTHERS) * weight.numel()

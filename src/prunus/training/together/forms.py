@@ -13,7 +13,7 @@ from prunus.masks.held import HeldParameter
 from prunus.training.together.products import Places, affine
 
 # Above this density, or with fewer examples, all derivatives are computed, and those of kept weights picked out.
-DENSEST_SAMPLED = 0.13
+DENSEST_SAMPLED = 0.15
 FEWEST_SAMPLED = 16
 
 
