@@ -123,6 +123,14 @@ def test_in_double_precision_there_is_next_to_no_rounding():
     assert difference(fit.model, dense.model) < 1e-12
 
 
+@pytest.mark.parametrize("sparsity", [0.95, 0.8, 0.3])
+def test_a_training_ends_to_the_bit_as_it_ends_beside_others(sparsity):
+    beside = [asked(lenet, trainer(), sparsity), asked(lenet, trainer(optimizer="sgd"), 0.5)]
+    alone = asked(lenet, trainer(), sparsity)
+    assert fit_together(beside)[0] == fit_together([alone])[0]
+    assert difference(beside[0].model, alone.model) == 0
+
+
 def test_a_network_without_masks_and_its_distilled_student_are_trained_too():
     fit = asked(lenet, trainer(), 0.0)
     teacher = Distillation(lenet(), loss=nn.functional.cross_entropy)
