@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Self
 
-from pydantic import AfterValidator, ConfigDict, GetJsonSchemaHandler, field_validator, model_validator
+from pydantic import AfterValidator, ConfigDict, GetJsonSchemaHandler, model_validator
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
@@ -18,6 +18,7 @@ def _two_or_more(names: tuple[str, ...]) -> tuple[str, ...]:
     return names
 
 
+Own = Annotated[str, AfterValidator(own)]  # a user's own "module:name"
 Classes = Annotated[tuple[str, ...], AfterValidator(_two_or_more)]
 
 
@@ -37,7 +38,7 @@ class TaskSettings(Settings):
     model: Annotated[str, Named(MODELS)] | None = None
     augment: bool = False
     classes: Classes = ()
-    target: str | None = None
+    target: Own | None = None
 
     model_config = ConfigDict(json_schema_extra={"anyOf": [{"required": ["data", "model"]}, {"required": ["target"]}]})
 
@@ -49,11 +50,6 @@ class TaskSettings(Settings):
     @classmethod
     def __get_pydantic_json_schema__(cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
         return {"anyOf": [OWN_SCHEMA, handler(core_schema)]}
-
-    @field_validator("target")
-    @classmethod
-    def _target_is_written_right(cls, name: str | None) -> str | None:
-        return name if name is None else own(name)
 
     @model_validator(mode="after")
     def _is_whole(self) -> Self:
@@ -78,7 +74,7 @@ class SourceSettings(Settings):
     data: Annotated[str, Named(DATASETS)] | None = None
     augment: bool | None = None
     classes: Classes | None = None
-    target: str | None = None
+    target: Own | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -88,11 +84,6 @@ class SourceSettings(Settings):
     @classmethod
     def __get_pydantic_json_schema__(cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
         return {"anyOf": [OWN_SCHEMA, {"type": "string", "enum": [*DATASETS]}, handler(core_schema)]}
-
-    @field_validator("target")
-    @classmethod
-    def _target_is_written_right(cls, name: str | None) -> str | None:
-        return name if name is None else own(name)
 
     def beside(self, task: TaskSettings) -> TaskSettings:
         """The whole task, with what is left out as in the recipe's.
