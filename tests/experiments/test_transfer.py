@@ -4,7 +4,7 @@ import pytest
 import torch
 
 import prunus
-from prunus.errors import RecipeError
+from prunus.errors import MaskError, RecipeError
 from prunus.experiments.base_work import with_elsewhere
 from prunus.experiments.recipe import Recipe
 
@@ -108,6 +108,12 @@ def test_the_dense_network_beside_it_is_that_of_its_own_task(perform):
 def test_what_cannot_be_transferred_is_refused(values, settings, complaint):
     with pytest.raises(RecipeError, match=complaint):
         Recipe.of(values(settings))
+
+
+@pytest.mark.parametrize("taken", [{"source": "tinytask:wider"}, {"tasks": ["tinytask:task", "tinytask:wider"]}])
+def test_other_inputs_are_refused(perform, taken):
+    with pytest.raises(MaskError, match=r"'0\.weight' has the shape \(20, 6\) here and \(20, 8\) on another"):
+        perform({"retrain": "rewind", **taken}, sparsities=[0.5])
 
 
 def test_a_source_that_is_a_function_goes_with_such_a_task_alone():

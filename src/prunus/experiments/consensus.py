@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from prunus.allocation.allocate import Allocation
 from prunus.errors import MaskError
 from prunus.experiments.maker import Made, Making
-from prunus.experiments.ticket_controls import Taken, TicketMaker
+from prunus.experiments.ticket_controls import Taken, TicketMaker, fits
 from prunus.experiments.work import Step
 from prunus.history.records import OWN_CHOICE, Pruning
 from prunus.masks.masks import Masks
@@ -41,7 +41,7 @@ class ConsensusMaker(TicketMaker):
         """What enough of the searches keep.
 
         Raises:
-            MaskError: one of the tasks has a network with other parameters.
+            MaskError: one of the tasks has a network of other layers, or of other inputs.
         """
         states = [self.history.state(work.state_at(step.sparsity)) for work in self.work.searches]
         found = [self.masks_of(state) for state in states]
@@ -54,8 +54,8 @@ class ConsensusMaker(TicketMaker):
 
     def _agreed(self, name: str, found: Sequence[Masks], parameters: dict[str, nn.Parameter]) -> Tensor:
         """What stays of one parameter: all where no search had one of this shape, as of a head for other classes."""
-        fitting = [Masks({name: masks[name]}) for masks in found if _fits(name, masks, parameters)]
         whole = torch.ones(parameters[name].shape, dtype=torch.bool)
+        fitting = [Masks({name: masks[name]}) for masks in found if name in masks and fits(masks[name], whole, name)]
         return vote(fitting, self.settings.vote).masks[name] if fitting else whole
 
     def _bespoke(self, step: Step, sparsity: float) -> Making:
@@ -88,7 +88,3 @@ class ConsensusMaker(TicketMaker):
     def _pruning(self, step: Step, allocation: Allocation) -> Pruning:
         """The sparsity is what comes of the vote."""
         return replace(super()._pruning(step, allocation), schedule=OWN_CHOICE)
-
-
-def _fits(name: str, masks: Masks, parameters: dict[str, nn.Parameter]) -> bool:
-    return name in masks and masks[name].shape == parameters[name].shape

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from prunus.allocation.allocate import Allocation
 from prunus.allocation.controls import shuffled
 from prunus.allocation.technique import Technique
-from prunus.errors import HistoryError
+from prunus.errors import HistoryError, MaskError
 from prunus.experiments.maker import Made, Making
 from prunus.experiments.making import TechniqueMaker
 from prunus.experiments.work import Step
@@ -124,3 +124,17 @@ class TicketMaker(TechniqueMaker):
         return shuffled(
             allocation, self.settings.pattern, replace(self._subject(step, model), generator=generator), None
         )
+
+
+def fits(mask: Tensor, parameter: Tensor, name: str) -> bool:
+    """Whether a mask of another task's network is one of this network's parameter; else that is one of its head.
+
+    Raises:
+        MaskError: they differ in more than the number of outputs, so that it is no head for other classes.
+    """
+    if mask.shape != parameter.shape and mask.shape[1:] != parameter.shape[1:]:
+        raise MaskError(
+            f"{name!r} has the shape {tuple(parameter.shape)} here and {tuple(mask.shape)} on another of the tasks: "
+            "tickets can be taken where inputs are alike, and only the number of classes differs"
+        )
+    return mask.shape == parameter.shape

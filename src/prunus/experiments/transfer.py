@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from prunus.errors import MaskError
-from prunus.experiments.ticket_controls import Taken, TicketMaker
+from prunus.experiments.ticket_controls import Taken, TicketMaker, fits
 from prunus.experiments.work import Step
 from prunus.masks.masks import Masks
 from prunus.masks.scope import canonical_parameters
@@ -22,6 +22,11 @@ class TransferMaker(TicketMaker):
     """
 
     def _ticket(self, step: Step, model: nn.Module) -> Taken:
+        """The other task's, its head whole where the classes are others.
+
+        Raises:
+            MaskError: the other task has a network of other layers, or of other inputs.
+        """
         state = self.history.state(self.work.found.state_at(step.sparsity))
         parameters = canonical_parameters(model)
         masks = {}
@@ -30,8 +35,8 @@ class TransferMaker(TicketMaker):
                 raise MaskError(
                     f"the network has no parameter {name!r}, which that of the task {self.work.tasks[0]} has"
                 )
-            shape = parameters[name].shape
-            masks[name] = mask if mask.shape == shape else torch.ones(shape, dtype=torch.bool)
+            whole = torch.ones(parameters[name].shape, dtype=torch.bool)
+            masks[name] = mask if fits(mask, whole, name) else whole
         return Taken(Masks(masks), state.id)
 
     def rewound_state(self) -> dict[str, Tensor]:

@@ -34,8 +34,8 @@ def build():
     return built(3)
 
 
-def built(classes):
-    return nn.Sequential(nn.Linear(6, 20), nn.ReLU(), nn.Dropout(0.1), nn.Linear(20, classes))
+def built(classes, inputs=6):
+    return nn.Sequential(nn.Linear(inputs, 20), nn.ReLU(), nn.Dropout(0.1), nn.Linear(20, classes))
 
 
 def first_layer_only(subject):
@@ -68,3 +68,10 @@ def head_first():
 def other_layers():
     """The same two classes, told apart by a network whose layers are called otherwise."""
     return Task("others", two_classes().data, lambda: nn.Sequential(nn.Identity(), nn.Linear(6, 2)))
+
+
+def wider():
+    """The three classes, each with two numbers more."""
+    splits = task().data.splits().values()
+    wide = [Examples(torch.cat([each.inputs, each.inputs[:, :2]], 1), each.targets) for each in splits]
+    return Task("wider", Data("wider", *wide, ("a", "b", "c")), lambda: built(3, inputs=8))
