@@ -92,6 +92,8 @@ def run(
     failures = _in_processes(missing, history, jobs, progress) if jobs > 1 else _here(missing, history, progress)
     progress.tell()
     if failures:
+        places = {work.id: place for place, work in enumerate(everything)}
+        failures.sort(key=lambda failure: places[failure[0].id])
         raise _summary(failures, sum(history.complete(work.id) for work in everything), len(everything))
     return history.restricted_to(recipe.id)
 
@@ -137,13 +139,14 @@ def _in_processes(works: list[BaseWork], history: History, jobs: int, progress: 
     failures: list[Failure] = []
     waiting = list(works)
     at_once: dict[str | None, int] = {}
+    task: dict[str, Any] = {}  # of what has ended last, which the process that is free has in its memory
     try:
         while waiting or running:
             at_work = [work for group in running.values() for work in group]
             while (free := jobs - len(running)) and (
                 ready := list(_ready(waiting, at_work, [each for each, _ in failures]))
             ):
-                group = _group(ready, free, at_once)
+                group = _group(sorted(ready, key=lambda work: work.task != task), free, at_once)
                 for work in group:
                     waiting.remove(work)
                 seconds = SLICE_SECONDS if waiting else None
@@ -152,6 +155,7 @@ def _in_processes(works: list[BaseWork], history: History, jobs: int, progress: 
                 at_work += group
             for future in [each for each in running if each.done()]:
                 group = running.pop(future)
+                task = group[0].task
                 error = future.exception()
                 if isinstance(error, BrokenExecutor):
                     raise TrainingError(
