@@ -37,7 +37,9 @@ def test_what_enough_of_the_searches_keep_is_trained_from_the_first_weights(trie
         assert voters[0] == state.record.parent == states[position].id
         masks = [masks_of(whole, each) for each in voters]
         assert len({each.digest() for each in masks}) == 5
-        assert restored(state)[1] == vote(masks, share).masks
+        agreed = vote(masks, share).masks
+        for name, mask in restored(state)[1].items():
+            assert torch.equal(mask, agreed[name]) or name in state.record.pruning.protected
         [fit] = [each for each in fits if each.masks == restored(state)[1]]
         first, _ = restored(state.lineage()[0])
         assert all(torch.equal(fit.begun_with[name], first[name] * mask) for name, mask in fit.masks.items())
@@ -96,6 +98,40 @@ def test_one_shot_consensus_has_a_bespoke_ticket_of_one_shot(tried, restored):
     for agreed, bespoke in zip(found["tickets"], found["tickets, bespoke"], strict=True):
         assert bespoke.parent().record.kind == "trained"
         assert restored(bespoke)[1].kept == restored(agreed)[1].kept
+
+
+@pytest.mark.parametrize("protect", [True, False])
+def test_a_layer_in_which_nothing_has_enough_votes_keeps_what_has_the_most(tried, restored, protect):
+    random = {**FIVE, "criterion": "random", "scope": "layer", "protect": protect}
+    found, whole = tried(random, sparsities=[0.9])
+    [state] = found["tickets"]
+    masks = [masks_of(whole, each) for each in state.record.voters]
+    assert not any(mask.any() for mask in vote(masks).masks.values())
+    for name, mask in restored(state)[1].items():
+        votes = sum(each[name].int() for each in masks)
+        assert torch.equal(mask, votes == votes.max() if protect else torch.zeros_like(mask))
+    assert {*state.record.pruning.protected} == ({"0.weight", "3.weight"} if protect else set())
+
+
+def test_a_search_that_has_gone_as_far_has_the_bespoke_ticket(tried, restored):
+    same = {**FIVE, "criterion": "large-initial", "each": {"ticket": ["found", "bespoke"]}}
+    found, whole = tried(same, training={"epochs": 3, "evaluate_every": 2})
+    for agreed, bespoke in zip(found["tickets"], found["tickets, bespoke"], strict=True):
+        ticket = whole.state(agreed.record.parent).record
+        assert agreed.record.weights == bespoke.record.weights == ticket.weights
+        assert agreed.record.curve == bespoke.record.curve == ticket.curve != ()
+        assert bespoke.record.training_loss == ticket.training_loss
+
+
+def test_names_that_are_made_are_no_ones_else(perform):
+    iterative = {"schedule": "iterative", "retrain": "rewind"}
+    coarse = {**iterative, "fraction": 0.5, "name": "coarse, at random", "ticket": "shuffled"}
+    history = perform(iterative, coarse, {**coarse, "fraction": 0.4, "name": "middling, at random"})
+    names = [run.technique for run in history.runs() if run.settings]
+    assert len(names) == len({*names}) == 5
+    assert {"magnitude, global, iterative, rewind", "magnitude, global, iterative, rewind (2)"} < {*names}
+    of = {run.technique: run.settings.get("fraction", 0.2) for run in history.runs()}
+    assert of["magnitude, global, iterative, rewind"] == 0.2
 
 
 def test_tasks_search_from_the_same_first_weights_and_vote_where_layers_are_alike(tried, restored):

@@ -123,3 +123,8 @@ def test_a_control_finds_its_ticket_by_name_in_whatever_order_the_combinations_a
 def test_techniques_without_a_name_are_told_apart_by_the_step_that_they_rewind_to(works):
     labels = [work.label for work in works({"retrain": "rewind", "each": {"rewind_step": [0, 5]}}) if work.technique]
     assert labels == ["magnitude, global, one-shot, rewind", "magnitude, global, one-shot, rewind to step 5"]
+
+
+def test_their_name_is_no_techniques(values):
+    with pytest.raises(RecipeError, match="what siblings of the dense network are called"):
+        Recipe.of(values({"name": "unpruned, from step 0", "retrain": "rewind"}))

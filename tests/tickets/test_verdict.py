@@ -41,8 +41,8 @@ def word(tickets, dense, **settings):
 def test_the_early_stopping_step_is_the_first_of_lowest_validation_loss():
     points = [CurvePoint(10, 0.5, 0, 0, 0.7), CurvePoint(20, 0.4, 0, 0, 0.8), CurvePoint(30, 0.4, 0, 0, 0.9)]
     lost = [CurvePoint(40, float("nan"), 0, 0, 0.1), CurvePoint(50, float("-inf"), 0, 0, 0.1)]
-    assert early_stop(state(0.3, (*points, *lost))) == (20, 0.8)
-    assert early_stop(state(0.3)) == (None, 0.3)
+    assert early_stop(state(0.3, (*points, *lost))) == (20, 0.8, 10, 1000)
+    assert early_stop(state(0.3)) == (None, 0.3, 0, 1000)
     with pytest.raises(SelectionError, match="was not evaluated"):
         early_stop(StateRecord(*["id", "run", None, "trained", 1, *[None] * 5, "0", None, (), "2026", 1.0]))
 
@@ -122,3 +122,17 @@ def test_tickets_are_judged_against_the_dense_network_that_they_come_of_whatever
     drops = [drop for one in history.candidates() for drop in one.reporting("accuracy_drop")]
     assert len(drops) == 5
     assert all(math.isfinite(drop) for drop in drops)
+
+
+def test_two_seeds_that_are_rounded_alike_decide_nothing():
+    near = [state(0.95), state(0.96)]
+    assert word([state(0.948), state(0.958)], near) == "undecided"  # two examples of 1,000 in each
+    assert word([state(0.92), state(0.93)], near) == "losing"
+    late = [stopping(110, 0.95), stopping(110, 0.95)]
+    assert word(late, [stopping(100, 0.95), stopping(100, 0.95)]) == "undecided"  # one measurement later
+
+
+def test_an_interval_is_as_wide_as_rounding_makes_it():
+    states = dict(enumerate([state(0.9)] * 3))
+    [found] = judge(Tickets(states, (Ticket("t", "f", "found", 0.8, states),)))
+    assert found.to_dense.high == pytest.approx(4.303 * (2 / 12) ** 0.5 / 1000 / 3**0.5, rel=1e-3)

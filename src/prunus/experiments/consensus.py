@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from prunus.allocation.allocate import Allocation
 from prunus.errors import MaskError
@@ -38,7 +38,7 @@ class ConsensusMaker(TicketMaker):
         return (yield from self._bespoke(step, self._ticket(step, model).masks.sparsity))
 
     def _ticket(self, step: Step, model: nn.Module) -> Taken:
-        """What enough of the searches keep.
+        """What enough of the searches keep; of a layer that is to be protected, what most do where that is nothing.
 
         Raises:
             MaskError: one of the tasks has a network of other layers, or of other inputs.
@@ -49,14 +49,23 @@ class ConsensusMaker(TicketMaker):
         names = dict.fromkeys(name for masks in found for name in masks)
         if missing := [name for name in names if name not in parameters]:
             raise MaskError(f"the network has no parameter {missing[0]!r}, which that of another of the tasks has")
-        agreed = Masks({name: self._agreed(name, found, parameters) for name in names})
-        return Taken(agreed, states[0].id, tuple(state.id for state in states))
+        agreed, empty = {}, []
+        for name in names:
+            several = self._alike(name, found, parameters)
+            agreed[name] = vote(several, self.settings.vote).masks[name]
+            if self.settings.protect and not bool(agreed[name].any()):
+                votes = torch.stack([masks[name] for masks in several]).sum(0)
+                agreed[name] = votes == votes.max()
+                empty.append(name)
+        own = [state for state, work in zip(states, self.work.searches, strict=True) if work.id == self.work.found.id]
+        voters = tuple(state.id for state in states)
+        return Taken(Masks(agreed), own[0].id if own else voters[0], voters, tuple(empty))
 
-    def _agreed(self, name: str, found: Sequence[Masks], parameters: dict[str, nn.Parameter]) -> Tensor:
-        """What stays of one parameter: all where no search had one of this shape, as of a head for other classes."""
+    def _alike(self, name: str, found: Sequence[Masks], parameters: dict[str, nn.Parameter]) -> list[Masks]:
+        """The masks of one parameter; one that keeps all where no search had any of its shape, as for other classes."""
         whole = torch.ones(parameters[name].shape, dtype=torch.bool)
         fitting = [Masks({name: masks[name]}) for masks in found if name in masks and fits(masks[name], whole, name)]
-        return vote(fitting, self.settings.vote).masks[name] if fitting else whole
+        return fitting or [Masks({name: whole})]
 
     def _bespoke(self, step: Step, sparsity: float) -> Making:
         """The ticket of one search at that sparsity: the last that it has recorded on the way there, pruned further."""
@@ -66,7 +75,10 @@ class ConsensusMaker(TicketMaker):
         parent = earlier[-1] if earlier else self.history.state(self.trained_state)
         model, masks = self.restored(parent.id)
         reached = parent.record.sparsity if masks else 0.0
-        allocation, losses = Allocation(masks or Masks({}), step.sparsity, ()), list[float]()
+        allocation, losses = Allocation(masks or Masks({}), step.sparsity, ()), [*parent.record.training_loss]
+        self.shop.curve[:] = (
+            parent.record.curve
+        )  # where the search has gone as far as that, its ticket is the bespoke one
         for level in self._levels(reached, sparsity):
             allocation = self._allocate(replace(step, sparsity=level), model, masks)
             masks = allocation.masks

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import fields
@@ -18,11 +19,13 @@ from prunus.experiments.messages import mistakes
 from prunus.experiments.recipe import Recipe
 from prunus.experiments.settings import Sparsities
 from prunus.experiments.task_settings import SourceSettings, TaskSettings
+from prunus.experiments.technique_labels import made_label
 from prunus.experiments.technique_settings import TechniqueSettings
 from prunus.experiments.work import Work
 from prunus.masks.pattern_names import read_pattern
 from prunus.training.plan import Plan
 
+UNPRUNED = "unpruned, from step"
 SPARSITY_ROUNDING = 1e-6  # an N:M pattern's sparsity may be written with as many digits
 
 
@@ -73,7 +76,12 @@ class NetworkRecipe(Recipe):
             (("technique", index, key), message)
             for index, technique in enumerate(self.technique)
             for each in technique.expanded
-            for key, message in (*self._wrong_pattern(each), *self._wrong_rate(each), *self._wrong_source(each))
+            for key, message in (
+                *_wrong_name(each),
+                *self._wrong_pattern(each),
+                *self._wrong_rate(each),
+                *self._wrong_source(each),
+            )
         }
         if found:
             raise mistakes(sorted(found, key=str))
@@ -138,11 +146,18 @@ class NetworkRecipe(Recipe):
         )
 
     def _finders(self) -> dict[str, str]:
-        """A technique that finds tickets, without its name → what it is called in this recipe."""
-        takers = [each.finding for each in self.techniques if not each.finds]
-        used = {each.name for each in self.techniques}
-        named = [each for each in self.techniques if each.finds] + [each for each in takers if each.name not in used]
-        return {_nameless(each): "" for each in takers} | {_nameless(each): each.name for each in reversed(named)}
+        """A technique that finds tickets, without its name → what it is called in this recipe, as nothing else is."""
+        names = {_nameless(each): each.name for each in reversed(self.techniques) if each.finds}
+        used = {each.label for each in self.techniques}
+        for finding in (each.finding for each in self.techniques if not each.finds):
+            if (key := _nameless(finding)) in names:
+                continue
+            label = finding.label if finding.name not in used else made_label(finding)
+            free = (f"{label} ({number})" for number in itertools.count(2))
+            name = label if label not in used else next(each for each in free if each not in used)
+            names[key] = "" if name == made_label(finding) else name
+            used.add(name)
+        return names
 
     @property
     def own(self) -> list[tuple[KeyPath, str]]:
@@ -173,6 +188,11 @@ class NetworkRecipe(Recipe):
                     yield ("technique", index, key), wrong
 
 
+def _wrong_name(technique: TechniqueSettings) -> Iterator[tuple[str, str]]:
+    if technique.ticket != "unpruned" and technique.label.startswith(UNPRUNED):
+        yield "name", f"'{UNPRUNED} …' is what siblings of the dense network are called: call it something else"
+
+
 def _nameless(technique: TechniqueSettings) -> str:
     return digest({key: value for key, value in technique.stated().items() if key != "name"})
 
@@ -192,7 +212,7 @@ def _as_run(technique: TechniqueSettings) -> TechniqueSettings:
         return technique
     step = technique.rewind_step
     stated = {"retrain": "rewind", "rewind_step": step, "ticket": "unpruned"}
-    return TechniqueSettings.model_validate({"name": f"unpruned, from step {step}", **stated})
+    return TechniqueSettings.model_validate({"name": f"{UNPRUNED} {step}", **stated})
 
 
 def _wrong_settings(technique: TechniqueSettings) -> dict[str, PrunusError]:

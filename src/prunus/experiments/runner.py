@@ -24,6 +24,7 @@ from prunus.experiments.recipe import Recipe
 from prunus.experiments.workshop import forget_tasks
 from prunus.history.records import ExperimentRecord
 from prunus.history.store import History
+from prunus.tickets.transferring import task_name
 
 POLL_SECONDS = 0.2
 SLICE_SECONDS = 3.0  # for which a run is worked on while others wait
@@ -94,7 +95,7 @@ def run(
     if failures:
         places = {work.id: place for place, work in enumerate(everything)}
         failures.sort(key=lambda failure: places[failure[0].id])
-        raise _summary(failures, sum(history.complete(work.id) for work in everything), len(everything))
+        raise _summary(failures, everything, history)
     return history.restricted_to(recipe.id)
 
 
@@ -193,15 +194,16 @@ def _group(ready: list[BaseWork], processes: int, at_once: Mapping[str | None, i
 
 def _ready(waiting: list[BaseWork], running: list[BaseWork], failed: list[BaseWork]) -> Iterator[BaseWork]:
     """Work of which all that it needs is done; what needs something that failed is dropped."""
-    pending = {work.id for work in [*waiting, *running]}
     broken = {work.id for work in failed}
-    for work in list(waiting):
-        needs = {each.id for each in (*work.needs, *work.elsewhere)}
-        if needs & broken:
-            waiting.remove(work)
-            broken.add(work.id)
-        elif not needs & pending:
-            yield work
+    while dropped := [work for work in waiting if _needed(work) & broken]:
+        broken |= {work.id for work in dropped}
+        waiting[:] = [work for work in waiting if work not in dropped]
+    pending = {work.id for work in [*waiting, *running]}
+    yield from (work for work in waiting if not _needed(work) & pending)
+
+
+def _needed(work: BaseWork) -> set[str]:
+    return {each.id for each in (*work.needs, *work.elsewhere)}
 
 
 @contextlib.contextmanager
@@ -253,17 +255,18 @@ def _recipe(recipe: Recipe | Path | str | Mapping[str, Any]) -> Recipe:
     return Recipe.of(recipe) if isinstance(recipe, Mapping) else recipe
 
 
-def _summary(failures: list[Failure], done: int, total: int) -> PrunusError:
+def _summary(failures: list[Failure], works: list[BaseWork], history: History) -> PrunusError:
     """The first failure, which says what else failed, each message once, and that the rest stays."""
     seeds: dict[str, dict[str, list[int]]] = {}  # message → technique → seeds
     for work, error in failures:
-        seeds.setdefault(str(error), {}).setdefault(work.label, []).append(work.seeds.label)
+        where = "" if work.task == works[0].task else f" on {task_name(work.task)}"
+        seeds.setdefault(str(error), {}).setdefault(f"{work.label!r}{where}", []).append(work.seeds.label)
     told = "; ".join(
-        f"{' and '.join(f'{label!r} with {_listed(found)}' for label, found in techniques.items())}: {message}"
+        f"{' and '.join(f'{label} with {_listed(found)}' for label, found in techniques.items())}: {message}"
         for message, techniques in seeds.items()
     )
-    first = failures[0][1]
-    first.args = (f"{told} ({done} of {total} runs are done; what is recorded stays)",)
+    done, first = sum(history.complete(work.id) for work in works), failures[0][1]
+    first.args = (f"{told} ({done} of {len(works)} runs are done; what is recorded stays)",)
     return first
 
 

@@ -73,7 +73,7 @@ def _kind_of_seed(value: object) -> str:
 
 
 def _differing(values: tuple[int | SeedSettings, ...]) -> tuple[int | SeedSettings, ...]:
-    if len({Seeds.of(value) for value in values}) < len(values):
+    if len({Seeds.of(value).label for value in values}) < len(values):
         raise ValueError(f"seeds must differ, got {', '.join(map(_written, values))}")
     return values
 

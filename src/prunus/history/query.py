@@ -29,7 +29,7 @@ class Comparison:
     states: Mapping[str, StateRecord]
 
     def dense_of(self, state: StateRecord) -> StateRecord | None:
-        """The trained dense model that this state descends from, else that of the same seed; None without one."""
+        """The trained dense model that this state descends from, else that of the same seeds; None without one."""
         ancestor: StateRecord | None = state
         for _ in self.states:
             if ancestor is None or self.runs[ancestor.run].technique == DENSE:
@@ -38,8 +38,8 @@ class Comparison:
         if ancestor is not None and self.runs[ancestor.run].technique == DENSE:
             runs = [ancestor.run]  # of another seed's label where the seeds of its sources differ
         else:
-            seed = self.runs[state.run].seed
-            runs = [run.id for run in self.runs.values() if run.technique == DENSE and run.seed == seed]
+            seeds = self.runs[state.run].seeds.items()
+            runs = [run.id for run in self.runs.values() if run.technique == DENSE and run.seeds.items() <= seeds]
         return max(
             (other for other in self.states.values() if other.run in runs and is_measured(other, "trained")),
             key=lambda other: (other.position, other.created),

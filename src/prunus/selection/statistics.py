@@ -45,12 +45,14 @@ def mean(values: Sequence[float]) -> float:
     return math.fsum(values) / len(values)
 
 
-def mean_interval(values: Sequence[float], confidence: float = 0.95) -> Interval:
+def mean_interval(values: Sequence[float], confidence: float = 0.95, least_spread: float = 0.0) -> Interval:
     """Mean of the values with the interval of Student's t distribution, which assumes that they vary normally.
 
     Args:
         values: one for every seed, at least one.
         confidence: in (0, 1).
+        least_spread: standard deviation below which that of the values is not believed, such as that of rounding: two
+            or three values that are rounded are easily the same.
 
     Raises:
         ArgumentError: there is no value, or the confidence is out of bounds.
@@ -66,7 +68,8 @@ def mean_interval(values: Sequence[float], confidence: float = 0.95) -> Interval
     from scipy.special import stdtrit
 
     variance = math.fsum((value - middle) ** 2 for value in values) / (count - 1)
-    margin = float(stdtrit(count - 1, (1 + confidence) / 2)) * math.sqrt(variance / count)
+    spread = max(math.sqrt(variance), least_spread)
+    margin = float(stdtrit(count - 1, (1 + confidence) / 2)) * spread / math.sqrt(count)
     return Interval(middle, middle - margin, middle + margin, count, confidence)
 
 

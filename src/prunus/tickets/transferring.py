@@ -10,7 +10,7 @@ from prunus.errors import SelectionError
 from prunus.history.records import ExperimentRecord, RunRecord, StateRecord
 from prunus.history.store import History
 from prunus.selection.statistics import Interval, mean_interval
-from prunus.tickets.early_stopping import early_stop
+from prunus.tickets.early_stopping import accuracy_difference, early_stop
 from prunus.tickets.gathering import FOUND, Ticket, paired, tickets_of
 
 RANDOM = "shuffled"
@@ -49,7 +49,7 @@ def transfers(history: History, experiments: Sequence[str] = ()) -> list[Transfe
     Args:
         history: of them.
         experiments: their ids, or the beginnings of them; where there are none, all that take tickets from another task
-            and train as the latest of these does. Where several speak of the same, the latest counts.
+            and train the network of the latest of these as it does. Where several speak of the same, the latest counts.
 
     Raises:
         UnknownNameError, ArgumentError: there is no such experiment, or several.
@@ -69,16 +69,18 @@ def transfers(history: History, experiments: Sequence[str] = ()) -> list[Transfe
 
 
 def task_name(task: Mapping[str, Any]) -> str:
-    """What a recorded task is called beside others: its data, and the classes if not all are told apart."""
+    """What a recorded task is called beside others: its data, the classes if not all are told apart, augmentation."""
     name = task.get("target") or task.get("data", "")
-    return f"{name} ({', '.join(task['classes'])})" if task.get("classes") else name
+    name += f" ({', '.join(task['classes'])})" if task.get("classes") else ""
+    return f"{name}, augmented" if task.get("augment") else name
 
 
 def _all_of_one_training(history: History, runs: Mapping[str, RunRecord]) -> list[ExperimentRecord]:
     takers = {run.id for run in runs.values() if "source" in run.settings}
     found = [each for each in history.experiments() if takers & {*each.runs}]
-    plans = [next(runs[run].training for run in each.runs if run in takers) for each in found]
-    return [each for each, plan in zip(found, plans, strict=True) if plan == plans[0]]
+    of = [next(runs[run] for run in each.runs if run in takers) for each in found]
+    alike = [(run.training, run.task.get("model")) for run in of]
+    return [each for each, kind in zip(found, alike, strict=True) if kind == alike[0]]
 
 
 def _of_experiment(history: History, runs: Sequence[RunRecord]) -> Iterable[Transfer]:
@@ -112,4 +114,4 @@ def _is_bespoke(ticket: Ticket, of: Mapping[str, RunRecord]) -> bool:
 
 def _difference(ticket: Ticket, others: Mapping[int, StateRecord]) -> Interval | None:
     pairs = [tuple(map(early_stop, pair)) for pair in paired(ticket.states, others)]
-    return mean_interval([own.accuracy - other.accuracy for own, other in pairs]) if pairs else None
+    return accuracy_difference(*zip(*pairs, strict=True)) if pairs else None

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from prunus.selection.statistics import Interval, mean_interval
-from prunus.tickets.early_stopping import early_stop
+from prunus.selection.statistics import Interval, mean, mean_interval
+from prunus.tickets.early_stopping import DIFFERENCE, Stop, accuracy_difference, early_stop
 from prunus.tickets.gathering import FOUND, Ticket, Tickets, paired
 
 MARGIN = 0.005  # of accuracy, half a point
@@ -42,7 +42,8 @@ def judge(tickets: Tickets, *, margin: float = MARGIN, later: float = LATER) -> 
 
     A ticket wins if it is shown to be at most ``margin`` less accurate than the dense network and to stop at most
     ``later`` later: the 95 % interval of each difference lies on that side. It loses if one of the intervals lies on
-    the other side. Anything else is undecided, and more seeds may decide it.
+    the other side. Anything else is undecided, and more seeds may decide it. No interval is narrower than the rounding
+    of accuracies to one test example, and of steps to one measurement, makes it.
 
     Args:
         tickets: of one experiment.
@@ -61,14 +62,14 @@ def judge(tickets: Tickets, *, margin: float = MARGIN, later: float = LATER) -> 
 
 def _judged(ticket: Ticket, tickets: Tickets, margin: float, later: float) -> Verdict:
     stops = [tuple(map(early_stop, pair)) for pair in paired(ticket.states, tickets.dense)]
-    to_dense = mean_interval([own.accuracy - dense.accuracy for own, dense in stops])
-    steps = [(own.step, dense.step) for own, dense in stops if own.step is not None and dense.step is not None]
-    delay = mean_interval([own / dense - 1 for own, dense in steps]) if len(steps) == len(stops) else None
+    own, dense = zip(*stops, strict=True)
+    to_dense = accuracy_difference(own, dense)
+    delay = _delay(own, dense)
     return Verdict(
         ticket,
-        mean_interval([own.accuracy for own, _ in stops]),
+        mean_interval([each.accuracy for each in own]),
         to_dense,
-        mean_interval([own for own, _ in steps]) if delay else None,
+        mean_interval([each.step for each in own if each.step is not None]) if delay else None,
         delay,
         _word(to_dense, delay, margin, later),
         {
@@ -93,4 +94,13 @@ def _word(to_dense: Interval, delay: Interval | None, margin: float, later: floa
 
 def _difference(ticket: Ticket, control: Ticket) -> Interval:
     pairs = [tuple(map(early_stop, pair)) for pair in paired(ticket.states, control.states)]
-    return mean_interval([own.accuracy - other.accuracy for own, other in pairs])
+    return accuracy_difference(*zip(*pairs, strict=True))
+
+
+def _delay(own: Sequence[Stop], dense: Sequence[Stop]) -> Interval | None:
+    """How much later than the dense network, as a fraction of its steps; None where it is not known of all."""
+    steps = [(one.step, other.step) for one, other in zip(own, dense, strict=True) if one.step and other.step]
+    if len(steps) < len(own):
+        return None
+    rounding = DIFFERENCE * max(each.every for each in (*own, *dense)) / mean([other for _, other in steps])
+    return mean_interval([one / other - 1 for one, other in steps], least_spread=rounding)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from prunus.errors import HistoryError, UnknownNameError
+from prunus.errors import HistoryError, SelectionError, UnknownNameError
 from prunus.history.store import History
 from prunus.report.evidence import Evidence
 from prunus.report.heat_map import Cell, Head, HeatMap, legend
@@ -85,8 +86,10 @@ def elsewhere(evidence: Evidence, history: History) -> Elsewhere | None:
     maps: tuple[TransferMap, ...] = ()
     unread = ""
     try:
-        rows = tuple(_row(each, evidence) for each in consensus(history, tickets)) if voted else ()
-        maps = transfer_maps(transfers(history)) if taken else ()
+        with contextlib.suppress(SelectionError):  # there are controls alone
+            rows = tuple(_row(each, evidence) for each in consensus(history, tickets)) if voted else ()
+        with contextlib.suppress(SelectionError):
+            maps = transfer_maps(transfers(history)) if taken else ()
     except (HistoryError, UnknownNameError) as error:
         unread = str(error)
     return Elsewhere(rows, maps, unread) if rows or maps or unread else None

@@ -29,7 +29,9 @@ def verdict(
 
     found = judge(gather_tickets(History(folder, create=False), experiment), margin=margin / 100, later=later / 100)
     if not found:
-        raise SelectionError("the experiment has no tickets to judge: what it has are siblings of the dense network")
+        raise SelectionError(
+            "the experiment has no tickets to judge: none was found beside a dense network of its seed"
+        )
     if as_json:
         print_json([_plain(each) for each in found])
         return
