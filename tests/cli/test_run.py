@@ -51,7 +51,8 @@ def test_what_makes_its_own_choice_has_a_column_that_says_where_it_came_to(comma
     history = prunus.History(tmp_path / "prunus-history", create=False)
     [own] = [each for each in history.candidates() if each.technique == "gates"]
     accuracy, sparsity = sum(own.reporting("accuracy")) / 2, sparsity_percent(own.requested_sparsity)
-    rows = {line.split()[0]: line for line in done.out.splitlines() if line.strip()}
+    table, _, _ = done.out.partition("\n\n")
+    rows = {line.split()[0]: line for line in table.splitlines() if line.strip()}
     assert "own choice" in rows["technique"]
     assert re.search(rf"^gates +– +– +{100 * accuracy:.1f} ±\d+\.\d at {sparsity}", rows["gates"])
     assert rows["chained"].rstrip().endswith("–")

@@ -116,6 +116,13 @@ def test_other_inputs_are_refused(perform, taken):
         perform({"retrain": "rewind", **taken}, sparsities=[0.5])
 
 
+def test_the_same_classes_in_another_order_are_the_task_itself():
+    task = {"data": "digits", "model": "mlp", "classes": ["0", "1"]}
+    technique = {"retrain": "rewind", "source": {"classes": ["1", "0"]}}
+    with pytest.raises(RecipeError, match="the source is the task itself"):
+        Recipe.of({"sparsities": [0.5], "task": task, "technique": [technique]})
+
+
 def test_a_source_that_is_a_function_goes_with_such_a_task_alone():
     values = {"sparsities": [0.5], "task": {"data": "digits", "model": "mlp"}}
     with pytest.raises(RecipeError, match="name data instead"):

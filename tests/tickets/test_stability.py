@@ -51,7 +51,7 @@ def test_the_dense_network_has_a_sibling_at_every_step_beside_the_tickets_of_tha
     history = prunus.run({**RECIPE, "technique": [technique]}, history=tmp_path, jobs=1)
     found = stability(history, gather_tickets(history), points=3)
     assert [(each.ticket.technique, each.ticket.rewind_step, each.ticket.sparsity) for each in found] == [
-        ("dense", 0, 0.0), ("dense", 10, 0.0), ("tickets, 0", 0, 0.5), ("tickets, 10", 10, 0.5),
+        ("dense", 0, 0.0), ("dense", 10, 0.0), ("tickets, from step 0", 0, 0.5), ("tickets, from step 10", 10, 0.5),
     ]  # fmt: skip
     assert len({each.ticket.search for each in found if each.ticket.sparsity}) == 1
     runs = {(run.technique, run.seed): history.states(run.id) for run in history.runs()}
@@ -88,3 +88,39 @@ def weights(state):
     model = load_task(TASK).build()
     state.restore(model)
     return torch.cat([each.detach().flatten() for each in model.parameters() if each.dim() > 1]).double()
+
+
+LOW, HIGH = [*"01234"], [*"56789", "0"]
+
+
+@pytest.mark.parametrize("late", [0, 4])
+def test_weights_of_tickets_of_another_task_are_compared_with_those_that_they_brought(tmp_path, late):
+    technique = {
+        "name": "t",
+        "retrain": "rewind",
+        "rewind_step": late,
+        "source": {"classes": HIGH},
+        "each": {"carry": ["mask", "initialisation", *(["late"] if late else [])], "ticket": ["found", "reordered"]},
+    }
+    recipe = {**RECIPE, "seeds": [0], "task": {**TASK, "classes": LOW}, "technique": [technique]}
+    history = prunus.run(recipe, history=tmp_path, jobs=1)
+    found = {each.ticket.technique: each for each in stability(history, gather_tickets(history), points=2)}
+    whole = prunus.History(tmp_path)
+    dense = next(iter(gather_tickets(history).dense.values()))
+    for carry in technique["each"]["carry"]:
+        [state] = found[f"t, {carry}"].ticket.states.values()
+        ticket = whole.state(state.parent)
+        start = {
+            "mask": whole.state(dense.id).lineage()[0],
+            "initialisation": ticket.lineage()[0],
+            "late": whole.states(ticket.run_id)[0],
+        }[carry]
+        weights = prunus.packing.unpack(whole.state(state.id).weights()).tensors
+        begun = prunus.packing.unpack(start.weights()).tensors
+        own = prunus.packing.unpack(whole.state(dense.id).lineage()[0].weights()).tensors
+        masks = prunus.masks.storage.masks_from_bytes(whole.blobs.get(state.masks))
+        first = {name: begun[name] if begun[name].shape == mask.shape else own[name] for name, mask in masks.items()}
+        same = torch.cat([weights[name][mask].sign() == first[name][mask].sign() for name, mask in masks.items()])
+        assert found[f"t, {carry}"].signs.mean == pytest.approx(float(same.float().mean()))
+        assert found[f"t, {carry}"].signs.mean > 0.8
+        assert found[f"t, {carry}"].change.mean > 0

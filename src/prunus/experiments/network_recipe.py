@@ -117,9 +117,9 @@ class NetworkRecipe(Recipe):
                 found.append(each.beside(self.task))
             except ValueError as error:
                 yield key, str(error)
-        if key == "source" and self.task in found:
+        if key == "source" and _unordered(self.task) in map(_unordered, found):
             yield key, "the source is the task itself: a ticket is taken from another one"
-        if len({repr(task) for task in found}) < len(found):
+        if len({*map(_unordered, found)}) < len(found):
             yield key, "two of the tasks are the same: searches are repeated with 'searches'"
 
     @property
@@ -199,6 +199,10 @@ def _nameless(technique: TechniqueSettings) -> str:
 
 def _sources(technique: TechniqueSettings) -> tuple[SourceSettings, ...]:
     return technique.tasks or ((technique.source,) if technique.source else ())
+
+
+def _unordered(task: TaskSettings) -> str:
+    return repr(task.model_copy(update={"classes": sorted(task.classes)}))
 
 
 def _identified(task: TaskSettings) -> dict[str, Any]:

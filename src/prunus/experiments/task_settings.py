@@ -14,7 +14,7 @@ from prunus.tasks.tables import DATASETS, MODELS
 
 def _two_or_more(names: tuple[str, ...]) -> tuple[str, ...]:
     if names and len(set(names)) < max(2, len(names)):
-        raise ValueError(f"classes must be two or more, each once, got {', '.join(names)}")
+        raise ValueError(f"classes must be two or more names, each once, got {', '.join(map(repr, names))}")
     return names
 
 

@@ -17,7 +17,12 @@ def told(key: str, value: Any) -> str:
         return ""
     if key == "tasks":
         return " and ".join(each.label for each in value)
-    parts = {"source": "from {0.label}", "searches": "{} searches", "vote": "vote {:g}"}
+    parts = {
+        "source": "from {0.label}",
+        "searches": "{} searches",
+        "vote": "vote {:g}",
+        "rewind_step": "from step {}",
+    }
     return parts.get(key, "{}").format(value)
 
 

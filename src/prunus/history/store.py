@@ -201,14 +201,20 @@ class History:
 
         Runs are compared where task and training are equal. Where the history holds several such groups, the one
         of the latest experiment is taken, or of the newest run where there is no experiment. The dense model is the
-        candidate ``"dense"`` at sparsity 0. Drops are against the trained dense model that a state descends from.
+        candidate ``"dense"`` at sparsity 0. Where there are experiments, runs that none of them shows are left out:
+        searches whose tickets were put to a vote or taken to another task. Drops are against the trained dense model
+        that a state descends from.
         Every metric of ``selection.METRICS`` is there; what is not known is nan.
 
         Args:
             task: resolved settings of the task to look at; None for any.
         """
-        every = self._all_runs()
-        shown = [run for run in every if self._shows(run.id) and (task is None or run.task == task)]
+        every, listed = self._all_runs(), {run for each in self.experiments() for run in each.runs}
+        shown = [
+            run
+            for run in every
+            if self._shows(run.id) and (run.id in listed or not listed) and (task is None or run.task == task)
+        ]
         leading = leading_run(shown, self.experiments())
         if leading is None:
             return []
@@ -218,7 +224,7 @@ class History:
             "kind = 'state' AND run IN (SELECT value FROM json_each(?))", (json.dumps(list(runs)),)
         )
         states = {row.id: self._ledger.load(StateRecord, row.place) for row in rows}
-        return candidates_of(Comparison(runs, states), self._shown)
+        return candidates_of(Comparison(runs, states), frozenset(run.id for run in shown))
 
     def best(self, metric: str = "accuracy", **constraints: float) -> Choice:
         """The best model under constraints, judged on the validation mean over seeds.

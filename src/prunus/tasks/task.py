@@ -130,7 +130,8 @@ class Data:
             DataError: the targets are one per token.
         """
         if len(set(names)) < max(2, len(names)):
-            raise ArgumentError(f"a task needs two classes or more, each once, got {', '.join(names) or 'none'}")
+            told = ", ".join(map(repr, names)) or "none"
+            raise ArgumentError(f"a task needs two classes or more, each once, got {told}")
         if self.train.targets.dim() != 1:
             raise DataError(f"{self.name!r} has a target for every token: classes are of data with one per example")
         for name in names:

@@ -84,16 +84,18 @@ def stability(history: History, tickets: Tickets, points: int = POINTS) -> list[
             "each = {ticket = ['found', 'reordered', 'unpruned']}"
         )
     pairs = [(ticket, list(paired(ticket.states, sibling.states))) for ticket, sibling in [*dense, *siblings]]
-    return [_stability(history, ticket, states, points) for ticket, states in pairs if states]
+    return [_stability(history, ticket, states, tickets, points) for ticket, states in pairs if states]
 
 
-def _stability(history: History, ticket: Ticket, pairs: list[tuple[StateRecord, ...]], points: int) -> Stability:
+def _stability(
+    history: History, ticket: Ticket, pairs: list[tuple[StateRecord, ...]], tickets: Tickets, points: int
+) -> Stability:
     from prunus.tasks.load import recorded_task
 
     task = recorded_task(history.run(pairs[0][0].run).task)
     paths, numbers = [], []
     for own, other in pairs:
-        first = _start(history, other if ticket.kind == UNPRUNED else own)
+        first = _first_weights(history, other if ticket.kind == UNPRUNED else own, tickets, task.build())
         path, measured = _measured(task, first, history.state(own.id), history.state(other.id), points)
         paths.append(path)
         numbers.append(measured)
@@ -101,11 +103,12 @@ def _stability(history: History, ticket: Ticket, pairs: list[tuple[StateRecord, 
     return Stability(ticket, tuple(paths), barrier, *map(mean_interval, zip(*numbers, strict=True)))
 
 
-def _measured(task: Task, first: State, own: State, other: State, points: int) -> tuple[Path, tuple[float, ...]]:
+def _measured(
+    task: Task, start: Mapping[str, Tensor], own: State, other: State, points: int
+) -> tuple[Path, tuple[float, ...]]:
     from prunus.masks.scope import Scope
 
     model = task.build()
-    start, _ = _restored(first, model)
     others, _ = _restored(other, model)
     weights, masks = _restored(own, model)
     kept = masks or {name: torch.ones_like(each, dtype=torch.bool) for name, each in Scope().parameters(model).items()}
@@ -118,12 +121,29 @@ def _measured(task: Task, first: State, own: State, other: State, points: int) -
     )
 
 
-def _start(history: History, record: StateRecord) -> State:
-    """The state to whose weights a network was set back."""
-    run = history.run(record.run)
+def _first_weights(history: History, record: StateRecord, tickets: Tickets, model: nn.Module) -> Mapping[str, Tensor]:
+    """The weights to which a network was set back: its task's, or those that a ticket of another task has brought."""
+    whole = History(history.folder, create=False)
+    run, origin = whole.run(record.run), whole.state(record.id)
+    taken = record.kind == "pruned" and "source" in run.settings
+    if taken or record.voters:
+        own = _restored(whole.state(tickets.dense[run.seed].id).lineage()[0], model)[0]
+        carry = run.settings.get("carry", "initialisation") if taken else "mask"
+        if carry == "mask":
+            return own
+        ticket = whole.state(record.parent or "")
+        brought = _unpacked(whole.states(ticket.run_id)[0] if carry == "late" else ticket.lineage()[0])
+        alike = {name: each for name, each in brought.items() if name in own and own[name].shape == each.shape}
+        return {**own, **alike}
     if run.settings.get("rewind_step"):
-        return history.states(run.id)[0]
-    return history.state(record.id).lineage()[0]
+        return _restored(whole.states(run.id)[0], model)[0]
+    return _restored(origin.lineage()[0], model)[0]
+
+
+def _unpacked(state: State) -> dict[str, Tensor]:
+    from prunus.packing.format import unpack
+
+    return unpack(state.weights()).tensors
 
 
 def _restored(state: State, model: nn.Module) -> tuple[dict[str, Tensor], Mapping[str, Tensor]]:

@@ -84,7 +84,7 @@ def _figures(relatives: Relatives, evidence: Evidence, identifier: str) -> list[
     figures = []
     learning = relatives.learning()
     if _is_drawn(learning, 1):
-        left = sparsity_percent(1 - relatives.ticket.sparsity)
+        left = sparsity_percent(relatives.ticket.left)
         charts = learning_charts(learning, f"{identifier}-learning")
         numbers = _numbers(learning, "step", "{:,.0f}".format, _accuracy)
         figures.append(Figure(f"Test accuracy as training proceeds, {left} of the weights left", charts, numbers))

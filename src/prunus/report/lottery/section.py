@@ -60,7 +60,7 @@ def lottery(evidence: Evidence, blobs: Blobs) -> Lottery | None:
         return None
     sparsity = telling_sparsity(verdicts)
     there = [each for each in verdicts if each.ticket.sparsity == sparsity]
-    there.sort(key=lambda each: (each.word == LOSING, -each.accuracy.mean))
+    there.sort(key=lambda each: -each.accuracy.mean)
     shown = [each.ticket for each in there[:MOST_FAMILIES]]
     recorded = recorded_masks(evidence.runs, evidence.states.values()).get(sparsity, {})
     masks = RecordedMasks(recorded, blobs)

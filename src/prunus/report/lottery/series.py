@@ -78,7 +78,7 @@ class Relatives:
             return {density: mean for density, mean in found.items() if mean}
 
         series = [
-            Series(index, kind, means({1 - each.sparsity: each.states.values() for each in tickets}))
+            Series(index, kind, means({each.left: each.states.values() for each in tickets}))
             for kind, (index, tickets) in self.kinds.items()
         ]
         return [each for each in [*series, Series(None, DENSE, means({1.0: self.dense}))] if each.values]

@@ -27,7 +27,8 @@ class Form(nn.Module, ABC):
         """(…, in) to (…, out)."""
         rows = inputs.reshape(-1, inputs.shape[-1])
         outputs = cast(Tensor, _Recorded.apply(rows, self, self.weight, self.bias))
-        return outputs.view(*inputs.shape[:-1], -1)
+        # As a layer of torch's gives them: dropout draws in the order in which they lie in memory.
+        return outputs.contiguous().view(*inputs.shape[:-1], -1)
 
     @abstractmethod
     def outputs(self, inputs: Tensor, rectified: bool) -> tuple[Tensor, Tensor]:

@@ -30,40 +30,33 @@ def _print(found: list[Agreed]) -> None:
     from prunus.report.words import mean_and_half
 
     short = told_names(each.verdict.ticket.technique for each in found)
+    names = [f"{short[one.technique]}, of {in_percent(1 - one.sparsity)}" for one in (e.verdict.ticket for e in found)]
     rows = [
         [
-            short[each.verdict.ticket.technique],
-            in_percent(each.verdict.ticket.sparsity),
+            name,
             f"{each.votes} of {each.of}",
-            mean_and_half(each.sparsity, 100),
-            f"{100 * each.by_chance.mean:.1f}",
+            f"{100 * (1 - each.sparsity.mean):.1f}",
+            f"{100 * (1 - each.by_chance.mean):.1f}",
             mean_and_half(each.verdict.accuracy, 100),
             mean_and_half(each.verdict.to_controls.get("bespoke"), 100, sign=True),
             mean_and_half(each.verdict.to_controls.get("shuffled"), 100, sign=True),
         ]
-        for each in found
+        for name, each in zip(names, found, strict=True)
     ]
-    columns = ["consensus", "searched", "votes", "sparsity", "chance", "accuracy", "to bespoke", "to shuffled"]
+    columns = ["consensus", "votes", "left", "chance", "accuracy", "to bespoke", "to shuffled"]
     print_table(columns, rows, "What several searches agree on, in %, over seeds ± half the 95 % interval")
     say("")
     times = [
-        [
-            short[each.verdict.ticket.technique],
-            in_percent(each.verdict.ticket.sparsity),
-            mean_and_half(each.apart, 1),
-            mean_and_half(each.together, 1),
-            mean_and_half(each.bespoke, 1),
-        ]
-        for each in found
+        [name, mean_and_half(each.apart, 1), mean_and_half(each.together, 1), mean_and_half(each.bespoke, 1)]
+        for name, each in zip(names, found, strict=True)
     ]
-    print_table(
-        ["consensus", "searched", "side by side", "one by one", "bespoke"], times, "Seconds until it is trained"
-    )
+    print_table(["consensus", "side by side", "one by one", "bespoke"], times, "Seconds until it is trained")
     say("")
-    say("searched: sparsity of each search; chance: sparsity of as many masks that keep")
-    say("as many weights of each layer at random; bespoke: the ticket that one search")
-    say("finds at the sparsity of the consensus; side by side: every search on a core")
-    say("of its own; one by one: all on one core, which is the work that it takes.")
+    say("of: what each search has left; left: what the vote has, and by chance of as many")
+    say("masks that keep as many weights of each layer at random; bespoke: the ticket")
+    say("that one search finds at that sparsity; side by side: every search on a core of")
+    say("its own; one by one: all on one core, which is the work that it takes. Networks")
+    say("that are trained as one share its time.")
 
 
 def _plain(found: Agreed) -> dict[str, object]:

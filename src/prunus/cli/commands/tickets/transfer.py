@@ -15,6 +15,7 @@ from prunus.errors import SelectionError
 if TYPE_CHECKING:
     from prunus.tickets.transferring import Transfer
 
+_WORDS = {"bespoke": "ticket found on the target", "random": "random ticket", "dense": "dense network"}
 _COMPARED = {"bespoke": "to_bespoke", "random": "to_random", "dense": "to_dense"}
 
 
@@ -55,9 +56,9 @@ def transfer(
         of_one = [each for each in shown if each.origin == origin]
         for carry in dict.fromkeys(each.carry for each in of_one if each.source != each.target):
             _print([each for each in of_one if each.carry == carry or each.source == each.target], carry, at, to)
-    say(f"accuracy on the target in %, mean over seeds, and difference to the {to} one")
-    say("in points ± half its 95 % interval, paired by seed; where both tasks are one,")
-    say("the bespoke ticket")
+    say("accuracy on the target in %, mean over seeds; where both tasks are one, that of")
+    say(f"the ticket found there; and the difference to the {_WORDS[to]}")
+    say("in points ± half its 95 % interval, paired by seed")
 
 
 def _print(found: list[Transfer], carry: str, sparsity: float, to: str) -> None:

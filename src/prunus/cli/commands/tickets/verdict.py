@@ -12,6 +12,7 @@ from prunus.cli.output import print_json, print_table, say
 from prunus.errors import SelectionError
 
 if TYPE_CHECKING:
+    from prunus.tickets.gathering import Tickets
     from prunus.tickets.verdict import Verdict
 
 
@@ -27,7 +28,8 @@ def verdict(
     from prunus.tickets.gathering import gather_tickets
     from prunus.tickets.verdict import judge
 
-    found = judge(gather_tickets(History(folder, create=False), experiment), margin=margin / 100, later=later / 100)
+    tickets = gather_tickets(History(folder, create=False), experiment)
+    found = judge(tickets, margin=margin / 100, later=later / 100)
     if not found:
         raise SelectionError(
             "the experiment has no tickets to judge: none was found beside a dense network of its seed"
@@ -35,6 +37,7 @@ def verdict(
     if as_json:
         print_json([_plain(each) for each in found])
         return
+    _print_dense(tickets)
     for technique in dict.fromkeys(each.ticket.technique for each in found):
         _print(technique, [each for each in found if each.ticket.technique == technique])
     say("")
@@ -64,6 +67,18 @@ def _print(technique: str, verdicts: list[Verdict]) -> None:
     print_table(
         columns, rows, f"{technique}: test accuracy in %, mean of {plural(seeds, 'seed')} ± half the 95 % interval"
     )
+
+
+def _print_dense(tickets: Tickets) -> None:
+    from prunus.report.words import mean_and_half
+    from prunus.selection.statistics import mean_interval
+    from prunus.tickets.early_stopping import early_stop
+
+    stops = [early_stop(state) for state in tickets.dense.values()]
+    steps = [stop.step for stop in stops if stop.step is not None]
+    last = max((point.step for state in tickets.dense.values() for point in state.curve), default=0)
+    told = f"dense: {mean_and_half(mean_interval([stop.accuracy for stop in stops]), 100)}"
+    say(told + (f", stops at {mean_and_half(mean_interval(steps), 1, 0)} of {last} steps" if steps else ""))
 
 
 def _plain(found: Verdict) -> dict[str, object]:
