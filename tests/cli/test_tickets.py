@@ -257,3 +257,11 @@ def test_siblings_of_the_dense_network_alone_are_shown_and_are_no_tickets(tmp_pa
     for command, complaint in (("verdict", "no tickets to judge"), ("rank", "no tickets"), ("compare", "no masks")):
         done = CliRunner().invoke(app, ["tickets", command, *asked])
         assert complaint in str(done.exception), command
+
+
+def test_what_has_nothing_to_show_is_refused(rounds, tmp_path):
+    done = CliRunner().invoke(app, ["tickets", "structure", "--view", "kernel", "--history", str(rounds)])
+    assert "no layer that was pruned has kernels" in str(done.exception)
+    prunus.run({**RECIPE, "seeds": [0], "technique": [{"retrain": "rewind"}]}, history=tmp_path / "one", jobs=1)
+    done = CliRunner().invoke(app, ["tickets", "compare", "--history", str(tmp_path / "one")])
+    assert "one technique with one seed" in str(done.exception)

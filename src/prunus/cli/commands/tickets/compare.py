@@ -10,6 +10,7 @@ import typer
 from prunus.cli.commands.tickets.options import Experiment, Rounds, Sparsity, asked_for, in_percent, told_names
 from prunus.cli.options import AsJson, HistoryFolder
 from prunus.cli.output import print_json, print_table, say
+from prunus.errors import SelectionError
 from prunus.report.names import ShortNames
 
 if TYPE_CHECKING:
@@ -59,6 +60,8 @@ def compare(
     for each in asked_for(gather_rounds(History(folder, create=False), experiment), sparsity, rounds):
         pairs = compared(each.masks)
         found.append(_At(each.sparsity, pairs, each.reached, grouped(pairs)))
+    if not any(each.pairs for each in found):
+        raise SelectionError("there is nothing to compare: the masks are those of one technique with one seed")
     if as_json:
         plain = [_plain(each) for each in found]
         print_json({"rounds": plain} if rounds else plain[0])

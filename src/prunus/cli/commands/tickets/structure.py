@@ -10,6 +10,7 @@ import typer
 from prunus.cli.commands.tickets.options import Experiment, Rounds, Sparsity, asked_for, in_percent, told_names
 from prunus.cli.options import AsJson, HistoryFolder
 from prunus.cli.output import print_json, print_table, say
+from prunus.errors import SelectionError
 
 if TYPE_CHECKING:
     from prunus.report.names import ShortNames
@@ -43,6 +44,8 @@ def structure(
     for each in asked_for(gather_rounds(History(folder, create=False), experiment), sparsity, rounds):
         techniques = {name: mean_structure(several, view) for name, several in each.masks.items()}
         found.append(_At(each.sparsity, techniques, beside_structured(each, view)))
+    if not any(layers for at in found for layers in at.techniques.values()):
+        raise SelectionError(f"no layer that was pruned has {view}s: look at another view")
     if as_json:
         plain: list[dict[str, Any]] = [each._asdict() for each in found]
         print_json({"view": view, **({"rounds": plain} if rounds else plain[0])})
