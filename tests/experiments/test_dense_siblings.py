@@ -117,7 +117,7 @@ def test_a_control_finds_its_ticket_by_name_in_whatever_order_the_combinations_a
     found = works({"name": "t", "retrain": "rewind", "each": {key: values[key] for key in keys}})
     labels = [work.label for work in found if work.technique]
     assert len(labels) == 4
-    assert {"t, 0", "t, 5"} < {*labels}
+    assert {"t, from step 0", "t, from step 5"} < {*labels}
 
 
 def test_techniques_without_a_name_are_told_apart_by_the_step_that_they_rewind_to(works):

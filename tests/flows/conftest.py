@@ -16,7 +16,7 @@ sparsities = [0.3, 0.6, 0.9]
 task = "tinytask:task"
 
 [training]
-epochs = 15
+epochs = 40
 batch_size = 20
 learning_rate = 0.01
 
@@ -29,7 +29,7 @@ retrain = "rewind"
 name = "random"
 criterion = "random"
 schedule = "one-shot"
-epochs = 15
+epochs = 40
 """
 STATES = 2 * (2 + 3 + 3)
 
