@@ -229,3 +229,18 @@ def test_a_loss_that_is_lost_is_told():
         fit.model.fc2.bias.fill_(float("nan"))
     [error] = fit_together([fit])
     assert isinstance(error, TrainingError)
+
+
+def test_what_drops_out_is_the_same():
+    """What is dropped is drawn in the order of the outputs in memory, and a sparse layer gives them transposed."""
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Flatten(), nn.Linear(784, 120), nn.Dropout(0.3), nn.Linear(120, 10)).double()
+    masks = prunus.Masks({"1.weight": torch.rand(120, 784) < 0.02})
+    masks.apply(model)
+    other = copy.deepcopy(model)
+    settings = trainer(dtype=torch.float64, learning_rate=0.01)
+    expected = Fit(settings, model, 3, masks).alone()
+    found = fit_quickly(Fit(settings, other, 3, masks))
+    assert found == pytest.approx(expected, rel=1e-12)
+    for name, weight in model.state_dict().items():
+        assert torch.allclose(other.state_dict()[name], weight, rtol=0, atol=1e-11), name
