@@ -23,16 +23,15 @@ these: ResNet-8 is small enough for its tickets to be both, as are the paper's a
 
 from __future__ import annotations
 
-import argparse
-import sys
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import prunus
+from common import Options, conclude, table
 from prunus.history.records import StateRecord
+from prunus.report.words import mean_and_half
 from prunus.selection.statistics import Interval, mean, mean_interval, paired_difference
 from prunus.tickets import gather_tickets, stability
-from tables import Start, claims, head, shown, table
 
 POINTS = 11
 STABLE = 0.02  # of error, as in the paper
@@ -202,9 +201,9 @@ def rows(found: Found, scale: Scale) -> list[list[str]]:
                 [
                     str(step),
                     f"{0.8**rounds:.1%}",
-                    shown(own.barrier, 100, 2),
+                    mean_and_half(own.barrier, 100, 2),
                     _gain(own, found[DENSE, step, 0]) if rounds else "",
-                    shown(other.barrier, 100, 2) if other else "",
+                    mean_and_half(other.barrier, 100, 2) if other else "",
                     _gain(own, other) if other else "",
                     _gain(own, found[NEW, step, rounds]) if rounds else "",
                     scale.paper.get((step, rounds), ""),
@@ -214,7 +213,7 @@ def rows(found: Found, scale: Scale) -> list[list[str]]:
 
 
 def _gain(own: Measured, other: Measured) -> str:
-    return shown(paired_difference(own.accuracy, other.accuracy), 100, 2, sign=True)
+    return mean_and_half(paired_difference(own.accuracy, other.accuracy), 100, 2, sign=True)
 
 
 def stable(network: Measured) -> bool:
@@ -258,21 +257,16 @@ def _height(network: Measured) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--history", default="reproductions-history")
-    options = parser.parse_args()
-    started, chosen = Start.now(), QUICK if options.quick else FULL
+    options = Options.read()
+    chosen = QUICK if options.quick else FULL
     lenet, resnet = (measured(prunus.run(recipe(each), history=options.history), each) for each in chosen)
     title = "Frankle et al. 2020: stability of LeNet-300-100 and ResNet-8"
-    print(head(title, "frankle_2020.py", options.quick, max(each.seeds for each in chosen), started))
+    print(options.head(title, max(each.seeds for each in chosen)))
     for scale, found in zip(chosen, (lenet, resnet), strict=True):
         dense = mean_interval(found[DENSE, 0, 0].accuracy)
-        print(f"{scale.title}, {scale.seeds} seeds. The dense network is right on {shown(dense, 100, 2)} %.\n")
+        print(f"{scale.title}, {scale.seeds} seeds. The dense network is right on {mean_and_half(dense, 100, 2)} %.\n")
         print(table(COLUMNS, rows(found, scale)), end="\n\n")
-    held = holding(lenet, resnet)
-    print(claims(held))
-    sys.exit(0 if all(held.values()) else 1)
+    conclude(holding(lenet, resnet))
 
 
 if __name__ == "__main__":

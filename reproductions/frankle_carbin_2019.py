@@ -12,13 +12,12 @@ Prints a table in Markdown, and ends with status 1 where a claim of the paper th
 
 from __future__ import annotations
 
-import argparse
-import sys
 from typing import Any
 
 import prunus
+from common import Options, conclude, table
+from prunus.report.words import mean_and_half
 from prunus.tickets import Verdict, gather_tickets, judge
-from tables import Start, claims, head, shown, table
 
 LAYERS = {"fc1": 235_200, "fc2": 30_000, "fc3": 1_000}
 RATES = {"fc1": 0.2, "fc2": 0.2, "fc3": 0.1}
@@ -87,14 +86,14 @@ def rows(verdicts: list[Verdict], rounds: tuple[int, ...]) -> list[list[str]]:
         lines.append(
             [
                 f"{100 * left(each):.1f} %",
-                shown(ticket.accuracy, 100, 2),
-                shown(ticket.to_dense, 100, 2, sign=True),
-                shown(ticket.step, 1, 0),
-                shown(ticket.later, 100, 0, sign=True),
+                mean_and_half(ticket.accuracy, 100, 2),
+                mean_and_half(ticket.to_dense, 100, 2, sign=True),
+                mean_and_half(ticket.step, 1, 0),
+                mean_and_half(ticket.later, 100, 0, sign=True),
                 ticket.word,
-                shown(ticket.to_controls["reinitialised"], 100, 2, sign=True),
-                shown(once.to_dense, 100, 2, sign=True),
-                shown(once.later, 100, 0, sign=True),
+                mean_and_half(ticket.to_controls["reinitialised"], 100, 2, sign=True),
+                mean_and_half(once.to_dense, 100, 2, sign=True),
+                mean_and_half(once.later, 100, 0, sign=True),
                 PAPER.get(each, ""),
             ]
         )
@@ -116,22 +115,16 @@ def holding(verdicts: list[Verdict], rounds: tuple[int, ...]) -> dict[str, bool]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--history", default="reproductions-history")
-    options = parser.parse_args()
-    started = Start.now()
+    options = Options.read()
     asked = recipe(options.quick)
     history = prunus.run(asked, history=options.history)
     rounds = ROUNDS[1::2] if options.quick else ROUNDS
     tickets = gather_tickets(history)
     verdicts = judge(tickets)
     seeds = next(each.accuracy.count for each in verdicts)
-    print(head(asked["title"], "frankle_carbin_2019.py", options.quick, seeds, started))
+    print(options.head(asked["title"], seeds))
     print(table(COLUMNS, rows(verdicts, rounds)))
-    held = holding(verdicts, rounds)
-    print(claims(held))
-    sys.exit(0 if all(held.values()) else 1)
+    conclude(holding(verdicts, rounds))
 
 
 if __name__ == "__main__":

@@ -14,14 +14,13 @@ should hold at this scale does not.
 
 from __future__ import annotations
 
-import argparse
-import sys
 from typing import Any
 
 import prunus
+from common import Options, conclude, table
+from prunus.report.words import mean_and_half
 from prunus.selection.statistics import mean
 from prunus.tickets import Transfer, transfers
-from tables import Start, claims, head, shown, table
 
 LOW, HIGH = [*"01234"], [*"56789"]
 CARRIES = {"mask": "the mask alone", "initialisation": "mask and first weights", "late": "mask and late weights"}
@@ -67,7 +66,7 @@ def matrix(found: list[Transfer], carry: str) -> str:
         each = cells[source, target]
         if source == target:
             return f"**{100 * each.accuracy.mean:.1f}**"
-        differences = [shown(one, 100, 1, sign=True) for one in (each.to_bespoke, each.to_random)]
+        differences = [mean_and_half(one, 100, 1, sign=True) for one in (each.to_bespoke, each.to_random)]
         return f"{100 * each.accuracy.mean:.1f} ({'; '.join(differences)})"
 
     rows = [[source, *(cell(source, target) for target in names)] for source in names]
@@ -92,17 +91,14 @@ def holding(found: list[Transfer]) -> dict[str, bool]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--history", default="reproductions-history")
-    options = parser.parse_args()
-    started, every = Start.now(), tasks(options.quick)
+    options = Options.read()
+    every = tasks(options.quick)
     experiments = []
     for target in every:
         asked = recipe(target, [each for each in every if each != target], options.quick)
         experiments.append(prunus.run(asked, history=options.history).experiment().id)
     found = transfers(prunus.History(options.history), experiments)
-    print(head(asked["title"], "morcos_2019.py", options.quick, len(asked["seeds"]), started))
+    print(options.head(asked["title"], len(asked["seeds"])))
     print(
         "Test accuracy in % of tickets found on the task of the row and trained on that of the column; in brackets\n"
         "the differences in points to the ticket found on the column's task, and to as many weights of each layer at\n"
@@ -114,9 +110,7 @@ def main() -> None:
         for carry, name in CARRIES.items():
             print(f"## {100 * (1 - sparsity):.3g} % left, {name}\n")
             print(matrix([each for each in found if each.sparsity == sparsity], carry) + "\n")
-    held = holding(found)
-    print(claims(held))
-    sys.exit(0 if all(held.values()) else 1)
+    conclude(holding(found))
 
 
 if __name__ == "__main__":

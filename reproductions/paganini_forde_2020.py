@@ -13,11 +13,11 @@ Prints tables in Markdown, and ends with status 1 where a claim of the paper tha
 
 from __future__ import annotations
 
-import argparse
-import sys
 from typing import Any
 
 import prunus
+from common import Options, conclude, table
+from prunus.report.words import mean_and_half
 from prunus.tickets import (
     Agreed,
     Comparison,
@@ -29,7 +29,6 @@ from prunus.tickets import (
     mean_structure,
 )
 from prunus.tickets.rounds import Round
-from tables import Start, claims, head, shown, table
 
 TECHNIQUES: dict[str, dict[str, Any]] = {
     "L1, each layer": {"scope": "layer"},
@@ -110,9 +109,9 @@ def votes(found: list[Agreed]) -> str:
             f"{each.votes} of {each.of}",
             f"{100 * (1 - each.sparsity.mean):.1f} %",
             f"{100 * (1 - each.by_chance.mean):.1f} %",
-            shown(each.verdict.accuracy, 100, 2),
-            shown(each.verdict.to_controls["bespoke"], 100, 2, sign=True),
-            shown(each.verdict.to_controls["shuffled"], 100, 2, sign=True),
+            mean_and_half(each.verdict.accuracy, 100, 2),
+            mean_and_half(each.verdict.to_controls["bespoke"], 100, 2, sign=True),
+            mean_and_half(each.verdict.to_controls["shuffled"], 100, 2, sign=True),
             *(f"{each.mean:.0f}" for each in (each.apart, each.together, each.bespoke) if each),
         ]
         for each in found
@@ -147,25 +146,20 @@ def holding(
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--history", default="reproductions-history")
-    options = parser.parse_args()
-    started, asked = Start.now(), recipe(options.quick)
+    options = Options.read()
+    asked = recipe(options.quick)
     history = prunus.run(asked, history=options.history)
     rounds = [each for each in gather_rounds(history) if each.sparsity in asked["sparsities"]]
     agreed_history = prunus.run(vote(options.quick), history=options.history)
     agreed = consensus(agreed_history, gather_tickets(agreed_history))
-    print(head(asked["title"], "paganini_forde_2020.py", options.quick, len(asked["seeds"]), started))
+    print(options.head(asked["title"], len(asked["seeds"])))
     text, pairs = agreements(rounds)
     print(f"Jaccard similarity of what stays, seed by seed, and in brackets that of random masks.\n\n{text}\n")
     text, structure = structures(rounds)
     print(f"Kernels of the second convolution of which nothing is left, in %, and by chance.\n\n{text}\n")
     print("Five searches in other orders of the data. The paper: five tickets of which 35.9 % is removed leave about")
     print(f"15 % in common, which is 85 % sparse; chance would leave 10.8 %.\n\n{votes(agreed)}")
-    held = holding(pairs, structure, agreed)
-    print(claims(held))
-    sys.exit(0 if all(held.values()) else 1)
+    conclude(holding(pairs, structure, agreed))
 
 
 if __name__ == "__main__":

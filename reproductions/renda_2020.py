@@ -21,14 +21,13 @@ Source: the paper's own code for its settings, github.com/lottery-ticket/rewindi
 
 from __future__ import annotations
 
-import argparse
-import sys
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import prunus
+from common import Options, conclude, table
+from prunus.report.words import mean_and_half
 from prunus.selection.statistics import mean, mean_interval, paired_difference
-from tables import Start, claims, head, shown, table
 
 TUNED, WEIGHTS, RATES = "fine-tuning", "weight rewinding", "learning-rate rewinding"
 RETRAIN = {TUNED: "finetune", WEIGHTS: "rewind", RATES: "rewind-lr"}
@@ -124,7 +123,7 @@ def rows(dense: list[float], values: Values, scale: Scale) -> list[list[str]]:
         for left in levels(scale):
             tuned, weights, rates = (values[method, budget, left] for method in RETRAIN)
             pairs = (tuned, dense), (weights, dense), (rates, dense), (weights, tuned), (rates, tuned), (rates, weights)
-            gains = [shown(paired_difference(*pair), 100, 2, sign=True) for pair in pairs]
+            gains = [mean_and_half(paired_difference(*pair), 100, 2, sign=True) for pair in pairs]
             lines.append([f"{budget / scale.epochs:.0%} of the epochs", f"{left:.1%}", *gains])
     return lines
 
@@ -152,20 +151,16 @@ def holding(values: Values, scale: Scale) -> dict[str, bool]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--history", default="reproductions-history")
-    options = parser.parse_args()
-    started, scale = Start.now(), QUICK if options.quick else FULL
+    options = Options.read()
+    scale = QUICK if options.quick else FULL
     asked = recipe(scale)
     dense, values = measured(prunus.run(asked, history=options.history), scale)
-    print(head(asked["title"], "renda_2020.py", options.quick, scale.seeds, started))
-    print(f"Test accuracy, paired by seed; the dense network is right on {shown(mean_interval(dense), 100, 2)} %.")
+    print(options.head(asked["title"], scale.seeds))
+    accuracy = mean_and_half(mean_interval(dense), 100, 2)
+    print(f"Test accuracy, paired by seed; the dense network is right on {accuracy} %.")
     print(TOLD, end="\n\n")
     print(table(COLUMNS, [*rows(dense, values, scale), THEIRS]))
-    held = holding(values, scale)
-    print(claims(held))
-    sys.exit(0 if all(held.values()) else 1)
+    conclude(holding(values, scale))
 
 
 if __name__ == "__main__":

@@ -12,14 +12,13 @@ Prints a table in Markdown, and ends with status 1 where a claim of the paper th
 
 from __future__ import annotations
 
-import argparse
-import sys
 from typing import Any
 
 import prunus
+from common import Options, conclude, table
+from prunus.report.words import mean_and_half
 from prunus.selection.statistics import Interval, mean_interval
 from prunus.tickets import gather_tickets
-from tables import Start, claims, head, shown, table
 
 CRITERIA = {  # the paper's name → ours
     "large final": "magnitude",
@@ -97,26 +96,21 @@ def holding(found: Found, sparsities: list[float]) -> dict[str, bool]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--history", default="reproductions-history")
-    options = parser.parse_args()
-    started, asked = Start.now(), recipe(options.quick)
+    options = Options.read()
+    asked = recipe(options.quick)
     found = accuracies(prunus.run(asked, history=options.history))
     sparsities = asked["sparsities"]
-    print(head(asked["title"], "zhou_2019.py", options.quick, len(asked["seeds"]), started))
+    print(options.head(asked["title"], len(asked["seeds"])))
     print("Test accuracy in %. The paper: the best supermask of this network, untrained, is right on 86 % of MNIST.\n")
     columns = ["criterion", "weights", *(f"{100 * (1 - each):.3g} % left" for each in sparsities)]
     told = {"found": "trained again", "untrained": "the first ones, untrained", "signed": "signed constants, untrained"}
     rows = [
-        [name, told[kind], *(shown(found[name, kind, each], 100, 1) for each in sparsities)]
+        [name, told[kind], *(mean_and_half(found[name, kind, each], 100, 1) for each in sparsities)]
         for name, kinds in [*((name, KINDS) for name in CRITERIA), ("edge-popup", LEARNT.values())]
         for kind in kinds
     ]
     print(table(columns, rows))
-    held = holding(found, sparsities)
-    print(claims(held))
-    sys.exit(0 if all(held.values()) else 1)
+    conclude(holding(found, sparsities))
 
 
 if __name__ == "__main__":
