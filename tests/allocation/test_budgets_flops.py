@@ -23,7 +23,7 @@ from prunus.errors import ArgumentError, TargetError
 from prunus.evaluation.flops import count_flops
 from prunus.masks.scope import Scope
 
-calm = settings(deadline=None, max_examples=60)
+calm = settings(max_examples=60)
 
 
 def subject_of(model, inputs):

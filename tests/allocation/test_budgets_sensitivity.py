@@ -22,7 +22,7 @@ from prunus.errors import ArgumentError, ScoreError
 from prunus.masks.masks import Masks
 from prunus.masks.scope import Scope
 
-calm = settings(deadline=None, max_examples=60)
+calm = settings(max_examples=60)
 
 
 def subject_of(model, inputs, targets=None, **rest):

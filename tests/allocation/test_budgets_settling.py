@@ -21,7 +21,7 @@ from prunus.criteria.subject import Subject
 from prunus.errors import ArgumentError, TargetError
 from prunus.masks.masks import Masks
 
-calm = settings(deadline=None, max_examples=60)
+calm = settings(max_examples=60)
 
 
 def subject_of(weights):

@@ -77,7 +77,7 @@ def test_moments_and_norms_of_a_convolution_are_those_of_its_patches(kind):
 
 
 @given(st.sampled_from(["same", "valid"]), st.sampled_from([1, 3]), st.integers(1, 2), st.booleans())
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 def test_moments_tell_the_mean_square_of_a_convolutions_output(padding, kernel, dilation, batched):
     layer = nn.Conv2d(2, 4, kernel, padding=padding, dilation=dilation, groups=2, bias=False).double()
     inputs = torch.randn(3, 2, 5, 6).double()
@@ -99,7 +99,7 @@ def test_moments_of_a_linear_layer_count_every_position(shape):
 
 
 @given(st.lists(st.integers(1, 5), min_size=1, max_size=5))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_how_examples_are_batched_changes_nothing(sizes):
     model = nn.Sequential(nn.Conv2d(2, 3, 2), nn.ReLU(), nn.Flatten(), nn.Linear(12, 2)).double()
     inputs = torch.randn(sum(sizes), 2, 3, 3).double()

@@ -78,7 +78,7 @@ def nothing(weights):
 
 
 @given(st.integers(1, 6), st.integers(1, 70), st.sampled_from([1, 4, 40, 128]), st.integers(0, 99))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_a_mask_chosen_before_is_made_up_for_as_the_equations_say_whatever_the_blocks(outputs, inputs, block, seed):
     weights, moments = problem(outputs, inputs, seed)
     going = torch.rand(weights.shape, generator=torch.Generator().manual_seed(seed)) < 0.5
@@ -89,7 +89,7 @@ def test_a_mask_chosen_before_is_made_up_for_as_the_equations_say_whatever_the_b
 
 
 @given(st.integers(1, 6), st.integers(1, 2), st.sampled_from([8, 36]), st.sampled_from([0.0, 0.25, 0.5, 0.75, 1.0]))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_masks_are_chosen_block_by_block_from_the_weights_as_they_have_become(outputs, blocks, block, sparsity):
     weights, moments = problem(outputs, blocks * block)
     choice = Share(round(sparsity * weights.numel()), nothing(weights))
@@ -120,7 +120,7 @@ few_values = st.lists(st.sampled_from([0.0, 1.0, -1.0, 2.0]), min_size=12, max_s
 
 
 @given(few_values, st.floats(0, 1), st.integers(1, 5), st.integers(1, 9))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_exactly_as_many_go_as_asked_despite_ties_and_what_is_gone_stays_gone(values, fraction, outputs, block):
     inputs = len(values) // outputs
     weights = torch.tensor(values[: outputs * inputs]).reshape(inputs, outputs).double()
@@ -157,7 +157,7 @@ def error(before, after, moments):
 
 
 @given(st.integers(2, 30), st.integers(0, 99))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_removing_one_weight_leaves_what_least_squares_leaves(inputs, seed):
     weights, _ = problem(1, inputs, seed)
     seen = correlated(3 * inputs, inputs, seed)
@@ -173,7 +173,7 @@ def test_removing_one_weight_leaves_what_least_squares_leaves(inputs, seed):
 
 
 @given(st.integers(2, 40), st.integers(0, 999))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_an_output_that_loses_one_weight_is_never_worse_for_the_update(inputs, seed):
     weights, moments = problem(4, inputs, seed)
     going = torch.zeros(inputs, 4, dtype=torch.bool)
@@ -184,7 +184,7 @@ def test_an_output_that_loses_one_weight_is_never_worse_for_the_update(inputs, s
 
 
 @given(st.integers(2, 20), st.floats(0.05, 0.95), st.integers(0, 999))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_no_output_is_the_worse_for_reconstruction_whatever_the_mask(inputs, sparsity, seed):
     layer, seen = nn.Linear(inputs, 8).double(), correlated(3 * inputs, inputs, seed)
     subject = subject_of(layer, seen)

@@ -59,7 +59,7 @@ def slope(subject, gates_of, step=1e-6):
 # --- gradients ---
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(st.lists(st.integers(1, 4), min_size=1, max_size=5))
 def test_the_mean_gradient_is_that_of_all_examples_however_they_are_batched(sizes):
     torch.manual_seed(sum(sizes))

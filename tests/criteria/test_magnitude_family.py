@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 from torch.nn.functional import relu
@@ -40,7 +40,6 @@ def test_lamp_is_the_square_over_the_squares_that_are_left():
     assert scores["0.weight"].tolist()[0] == pytest.approx([1.0, 1 / 14, 4 / 13])
 
 
-@settings(deadline=None)
 @given(few_values)
 def test_lamp_agrees_with_its_definition_whichever_of_equal_weights_the_paper_puts_first(values):
     found = score(subject_of(holding(values)), "lamp")["0.weight"].reshape(-1).tolist()
@@ -50,7 +49,6 @@ def test_lamp_agrees_with_its_definition_whichever_of_equal_weights_the_paper_pu
         assert found[index] == pytest.approx(values[index] ** 2 / left if left else 0.0)
 
 
-@settings(deadline=None)
 @given(st.lists(few_values, min_size=2, max_size=4), st.floats(0, 0.99))
 def test_lamp_decides_how_much_of_each_layer_goes_and_magnitude_which(values, sparsity):
     subject = subject_of(holding(*values))
@@ -98,7 +96,6 @@ def test_mask_criteria_are_what_the_paper_says_they_are(criterion, expected):
     assert score(subject, criterion)["0.weight"].reshape(-1).tolist() == expected
 
 
-@settings(deadline=None)
 @given(
     st.lists(st.tuples(*[st.sampled_from([-2.0, -1.0, 0.5, 1.0, 3.0])] * 2), min_size=1, max_size=20), st.floats(0, 1)
 )

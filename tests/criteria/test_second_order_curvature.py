@@ -167,7 +167,7 @@ def test_layers_are_read_without_gradients_of_single_examples(monkeypatch):
         assert mean_squared_gradients(subject).keys() == subject.parameters.keys()
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(
     channels=st.integers(1, 3),
     groups=st.integers(1, 3),

@@ -74,7 +74,7 @@ def woodbury(rows, damping, count):
     return inverse
 
 
-@settings(deadline=None, max_examples=12)
+@settings(max_examples=12)
 @given(st.integers(1, 30), st.sampled_from([1e-6, 1e-3, 1.0]), st.integers(0, 100), st.randoms(use_true_random=False))
 def test_woodfisher_is_the_published_recursion_block_by_block(size, damping, seed, random):
     subject = classifier(seed)

@@ -50,7 +50,7 @@ def greedy(row, inputs, allowed=lambda gone: True):
 sizes = st.tuples(st.integers(1, 7), st.integers(1, 3), st.integers(0, 10**6))
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(sizes)
 def test_removal_follows_brute_force_by_least_squares(size):
     weights, inputs = problem(*size)
@@ -62,7 +62,7 @@ def test_removal_follows_brute_force_by_least_squares(size):
         torch.testing.assert_close(error.sort().values, added.cummax(0).values, rtol=1e-6, atol=1e-9)
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(sizes, st.randoms(use_true_random=False))
 def test_refitting_is_least_squares_on_what_is_kept(size, random):
     weights, inputs = problem(*size)
@@ -72,7 +72,7 @@ def test_refitting_is_least_squares_on_what_is_kept(size, random):
         torch.testing.assert_close(after, best(row, inputs, mask)[0], rtol=1e-6, atol=1e-8)
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(sizes)
 def test_removing_one_by_one_in_any_order_comes_to_the_same_as_together(size):
     weights, inputs = problem(*size)
@@ -100,7 +100,7 @@ def test_the_worked_example_of_the_surgeon():
     torch.testing.assert_close(refitted(weights, kept, inverse), torch.tensor([[0.95, 0.0, 1.9]], dtype=torch.float64))
 
 
-@settings(deadline=None, max_examples=15)
+@settings(max_examples=15)
 @given(st.integers(0, 10**6), st.sampled_from([(4, 2), (6, 3), (6, 2), (8, 4)]), st.data())
 def test_no_set_loses_more_than_its_quota_before_the_others_have(seed, shape, data):
     width, of = shape

@@ -23,7 +23,7 @@ def batches_of(outputs, targets, size):
 labels = st.lists(st.integers(0, 2), max_size=30).map(lambda extra: [0, 1, 2, *extra])
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(labels, st.integers(1, 33), st.integers(0, 2**31))
 def test_loss_and_counts_do_not_depend_on_how_the_data_are_batched(targets, size, seed):
     outputs = torch.randn(len(targets), 3, generator=torch.Generator().manual_seed(seed))

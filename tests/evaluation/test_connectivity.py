@@ -56,7 +56,7 @@ def members(nodes, total):
 ACTIVATIONS = [nn.ReLU, nn.Sigmoid, nn.Tanh, nn.GELU, nn.Softplus, nn.Hardswish, nn.Softmax, nn.Dropout, nn.LogSigmoid]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.integers(1, 7), min_size=2, max_size=6), densities, st.sampled_from(ACTIVATIONS), seeds)
 def test_an_mlp_has_the_weights_and_biases_that_a_search_of_its_graph_finds(widths, density, activation, seed):
     layers = [nn.Linear(before, after) for before, after in pairwise(widths)]
@@ -71,7 +71,7 @@ def test_an_mlp_has_the_weights_and_biases_that_a_search_of_its_graph_finds(widt
     assert effective_parameters(model, torch.ones(1, widths[0])) == sum(int(mask.sum()) for mask in masks.values())
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(st.integers(1, 5), min_size=2, max_size=4), st.booleans(), densities, seeds)
 def test_a_convolutional_net_has_the_kernels_that_a_search_of_its_channels_finds(widths, pooled, density, seed):
     parts = []
@@ -190,7 +190,7 @@ NETS = {
 
 
 @pytest.mark.parametrize("name", NETS)
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(density=st.floats(0.15, 0.7), seed=seeds)
 def test_a_weight_is_effective_where_the_mixed_derivative_with_the_input_is_not_zero(name, density, seed):
     make, shape = NETS[name]

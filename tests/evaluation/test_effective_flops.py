@@ -156,7 +156,7 @@ def test_a_low_rank_update_fills_the_zeros_that_it_reaches():
     assert count_flops(model, torch.randn(2, 4)) == Flops(24 + product // 2, 2 * KEPT + 2 * 1 // 2)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(0, 2**31), st.booleans())
 def test_of_two_weights_the_products_stay_in_which_neither_is_zero(seed, batched):
     torch.manual_seed(seed)

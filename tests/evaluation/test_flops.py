@@ -92,7 +92,7 @@ def test_resnet_50_has_4_09_giga_multiply_adds_at_224():
     assert flops.effective == flops.dense
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.sampled_from([1, 2]), st.sampled_from([1, 2, 3]), st.integers(1, 2), st.integers(0, 2), st.integers(0, 2**31))
 def test_effective_flops_leave_out_each_application_of_a_zero_weight(groups, kernel, stride, padding, seed):
     torch.manual_seed(seed)

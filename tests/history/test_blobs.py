@@ -16,7 +16,7 @@ def blobs(tmp_path):
     return Blobs(tmp_path / "blobs")
 
 
-@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.binary(max_size=64))
 def test_bytes_come_back_by_their_digest(blobs, data):
     digest = blobs.put(data)

@@ -69,7 +69,7 @@ states = st.builds(
 )
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow], deadline=None)
+@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 @given(runs | states | experiments)
 def test_every_record_comes_back_as_it_was(record):
     assert decode(type(record), encode(record), "file") == record

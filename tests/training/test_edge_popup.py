@@ -137,7 +137,7 @@ def test_what_is_out_of_scope_is_trained_where_told_so():
         assert torch.equal(ours, theirs)
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(st.floats(0, 0.97), st.integers(0, 4))
 def test_every_tensor_has_its_exact_count_at_every_step(sparsity, steps):
     model = small_model()

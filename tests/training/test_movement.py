@@ -103,7 +103,7 @@ def test_training_is_that_of_the_papers_masked_layers(rule, make_optimizer):
             torch.testing.assert_close(model.get_parameter(name), weight, rtol=1e-6, atol=1e-7)
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(st.floats(0, 0.9), st.sampled_from(["layer", "global"]), st.integers(1, 6))
 def test_top_scores_remove_the_exact_count(sparsity, scope, steps):
     model = small_model()

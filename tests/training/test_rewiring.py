@@ -81,7 +81,7 @@ def test_rigl_is_its_published_algorithm(skip):
         torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-7)
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(
     st.floats(0, 0.9),
     st.floats(0.05, 0.95),

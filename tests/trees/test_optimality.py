@@ -49,7 +49,7 @@ def test_every_node_method_has_its_oracle():
 
 
 @pytest.mark.parametrize("method", CHEAPEST)
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(labelled(), labelled())
 def test_at_the_sizes_that_a_price_leads_to_no_subtree_of_the_size_is_cheaper(method, data, held_out):
     whole = DecisionTreeClassifier(max_leaf_nodes=7, random_state=0).fit(*data)
@@ -66,7 +66,7 @@ def test_at_the_sizes_that_a_price_leads_to_no_subtree_of_the_size_is_cheaper(me
 
 
 @pytest.mark.parametrize("method", CHEAPEST)
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(labelled(), labelled())
 def test_trees_of_a_forest_compete_for_the_nodes_that_stay(method, data, held_out):
     forest = RandomForestClassifier(2, max_leaf_nodes=4, random_state=0).fit(*data)
@@ -90,7 +90,7 @@ def test_trees_of_a_forest_compete_for_the_nodes_that_stay(method, data, held_ou
         assert math.isclose(cost, together[size], abs_tol=1e-9)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(labelled(), st.sampled_from([0.0, 1.0, 2.0]))
 def test_pessimistic_error_leaves_the_one_subtree_whose_nodes_all_fail_and_whose_new_leaves_all_pass(data, allowed):
     whole = DecisionTreeClassifier(max_leaf_nodes=8, random_state=0).fit(*data)
@@ -119,7 +119,7 @@ def _beneath(tree, node):
     return {node} if left < 0 else {node} | _beneath(tree, left) | _beneath(tree, right)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(labelled(), labelled())
 def test_cost_complexity_chooses_the_smallest_of_the_best_trees_of_its_path_on_held_out_examples(data, held_out):
     whole = DecisionTreeClassifier(max_leaf_nodes=7, random_state=0).fit(*data)
@@ -132,7 +132,7 @@ def test_cost_complexity_chooses_the_smallest_of_the_best_trees_of_its_path_on_h
     assert prune(whole, validation=held_out).get_n_leaves() == best
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(labelled(), st.floats(0, 0.5))
 def test_cost_complexity_of_a_regression_is_the_smallest_of_the_cheapest(data, alpha):
     whole = DecisionTreeRegressor(max_leaf_nodes=7, random_state=0).fit(*data)
