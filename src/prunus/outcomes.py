@@ -47,6 +47,11 @@ class SplitOutcome:
         """Accuracy of the class that fared worst; nan where no class is named."""
         return min((outcome.accuracy for outcome in self.classes), default=math.nan)
 
+    @property
+    def examples(self) -> int:
+        """Predictions that the accuracy is a fraction of; 0 where no class is named, for then it is not known."""
+        return sum(outcome.count for outcome in self.classes)
+
 
 @dataclass(frozen=True)
 class CurvePoint:

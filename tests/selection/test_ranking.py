@@ -19,12 +19,13 @@ tables = st.integers(2, 5).flatmap(
 )
 
 
-def of(name, values, metric="accuracy", seeds=None):
+def of(name, values, metric="accuracy", seeds=None, examples=0):
     """A candidate with these test values; nothing else may be looked at."""
-    numbered = zip(seeds or range(len(values)), values, strict=True)
-    return Candidate(
-        name, 0.9, tuple(Replicate(seed, f"run {seed}", f"state {seed}", {}, {metric: one}) for seed, one in numbered)
-    )
+    replicates = [
+        Replicate(seed, f"run {seed}", f"state {seed}", {}, {metric: one}, examples)
+        for seed, one in zip(seeds or range(len(values)), values, strict=True)
+    ]
+    return Candidate(name, 0.9, tuple(replicates))
 
 
 def named(table, metric="accuracy"):
@@ -123,6 +124,19 @@ def test_between_equals_one_comparison_in_twenty_looks_clear_and_one_candidate_i
         unsure += (first.sure_first, first.sure_last) != (1, count)
     assert clear / experiments / (count - 1) < 0.07
     assert unsure / experiments < 0.07
+
+
+def test_two_seeds_that_round_to_the_same_difference_decide_nothing():
+    lower, higher = [0.90, 0.91], [0.91, 0.92]
+    rounded = places(rank([of("lower", lower, examples=100), of("higher", higher, examples=100)]))
+    assert rounded == {"higher": (1, 1, 2, 1, 2), "lower": (2, 1, 2, 1, 2)}
+    fine = places(rank([of("lower", lower, examples=10_000), of("higher", higher, examples=10_000)]))
+    assert fine == {"higher": (1, 1, 1, 1, 1), "lower": (2, 2, 2, 2, 2)}
+
+
+def test_losses_are_not_rounded_to_examples():
+    found = rank([of("a", [0.1, 0.2], "loss", examples=10), of("b", [0.3, 0.4], "loss", examples=10)], "loss")
+    assert places(found) == {"a": (1, 1, 1, 1, 1), "b": (2, 2, 2, 2, 2)}
 
 
 def test_a_worked_example():

@@ -119,6 +119,7 @@ def _replicate(comparison: Comparison, seed: int, state: StateRecord) -> Replica
         state=state.id,
         choosing={**_outcome(state.validation, dense.validation if dense else None), **shared},
         reporting={**_outcome(state.test, dense.test if dense else None), **shared},
+        examples=state.test.examples if state.test else 0,
     )
 
 

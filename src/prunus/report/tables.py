@@ -11,6 +11,7 @@ from prunus.report.words import difference as in_points
 from prunus.report.words import half_width
 from prunus.selection.candidates import Candidate
 from prunus.selection.constraints import ROUNDING
+from prunus.selection.ranking import rounding_of
 from prunus.selection.statistics import Interval, mean, mean_interval, paired_difference
 
 SIZE_METRICS = (
@@ -120,7 +121,10 @@ def _difference(first: Candidate, second: Candidate) -> Interval | None:
         for replicate in first.replicates
         if replicate.seed in others
     ]
-    return paired_difference([one for one, _ in pairs], [other for _, other in pairs]) if pairs else None
+    if not pairs:
+        return None
+    rounding = rounding_of("accuracy", (first, second))
+    return paired_difference([one for one, _ in pairs], [other for _, other in pairs], least_spread=rounding)
 
 
 def _compared(first: str, second: str, sparsity: float, looked_at: bool, difference: Interval) -> Comparison:

@@ -16,6 +16,7 @@ class Replicate:
         state: id of its state.
         choosing: metric → value on the validation split (costs and sparsity are the same in both).
         reporting: metric → value on the test split.
+        examples: of the test split, to one of which its accuracy is rounded; 0 where their number is not known.
     """
 
     seed: int
@@ -23,6 +24,7 @@ class Replicate:
     state: str
     choosing: Mapping[str, float]
     reporting: Mapping[str, float]
+    examples: int = 0
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 
 from prunus.selection.candidates import Candidate
 from prunus.selection.metrics import metric_named
-from prunus.selection.statistics import Interval, mean_interval, paired_difference
+from prunus.selection.statistics import Interval, mean_interval, paired_difference, rounding_spread
 
 _CONFIDENCE = 0.95
+_OF_EXAMPLES = ("accuracy", "accuracy_drop")
 _DIGITS = 12  # of a mean; those behind them are rounding, not merit
 
 
@@ -66,8 +67,9 @@ def rank(candidates: Sequence[Candidate], metric: str = "accuracy") -> Ranking:
     1 − 0.05 / m, and all of them together hold with at least 95 % (Bonferroni), however the comparisons depend on each
     other. This is said of each candidate's rank, not of all ranks at once. Intervals are Student's, which assume
     that differences vary normally: with two or three seeds they are wide, and nothing can check the assumption.
-    Without an interval, as with one seed, nothing is clear, and every candidate may have any rank. Differences that
-    are the same in every seed have an interval of no width, which excludes 0 where they are not 0.
+    Without an interval, as with one seed, nothing is clear, and every candidate may have any rank. No interval of
+    accuracies is narrower than the rounding to whole examples makes it, so that few seeds with the same difference
+    decide nothing that one example could turn.
 
     The best is found by the same values, so it is flattered by chance, and the others' distance to it is too.
 
@@ -91,16 +93,18 @@ def rank(candidates: Sequence[Candidate], metric: str = "accuracy") -> Ranking:
     known = [one for one in candidates if _seeds_of(one) == seeds and all(map(math.isfinite, one.reporting(metric)))]
     values = {id(one): one.reporting(metric) for one in known}
     means = {id(one): mean_interval(values[id(one)]) for one in known}
+    least_spread = rounding_of(metric, known)
     merit = {id(one): round(sign * means[id(one)].mean, _DIGITS) for one in known}
     ordered = sorted(known, key=lambda one: (-merit[id(one)], one.technique, one.requested_sparsity))
     rows = []
     for one in ordered:
         others = [[sign * value for value in values[id(other)]] for other in ordered if other is not one]
         own = [sign * value for value in values[id(one)]]
-        first, last = _ranks(own, others, _CONFIDENCE)
-        sure = _ranks(own, others, 1 - (1 - _CONFIDENCE) / max(1, len(others)))
+        first, last = _ranks(own, others, _CONFIDENCE, least_spread)
+        sure = _ranks(own, others, 1 - (1 - _CONFIDENCE) / max(1, len(others)), least_spread)
         place = 1 + sum(merit[id(other)] > merit[id(one)] for other in ordered)
-        to_best = None if one is ordered[0] else paired_difference(values[id(one)], values[id(ordered[0])])
+        best = values[id(ordered[0])]
+        to_best = None if one is ordered[0] else paired_difference(values[id(one)], best, least_spread=least_spread)
         rows.append(Ranked(one, place, means[id(one)], to_best, first, last, *sure))
     unranked = sorted(
         (one for one in candidates if id(one) not in values), key=lambda one: (one.technique, one.requested_sparsity)
@@ -108,9 +112,17 @@ def rank(candidates: Sequence[Candidate], metric: str = "accuracy") -> Ranking:
     return Ranking(metric, tuple(rows), tuple(unranked))
 
 
-def _ranks(own: Sequence[float], others: Sequence[Sequence[float]], confidence: float) -> tuple[int, int]:
+def rounding_of(metric: str, candidates: Sequence[Candidate]) -> float:
+    """Spread that rounding to whole test examples gives a difference of these accuracies; 0 of other metrics."""
+    examples = min((replicate.examples for one in candidates for replicate in one.replicates), default=0)
+    return rounding_spread(1 / examples) if examples and metric in _OF_EXAMPLES else 0.0
+
+
+def _ranks(
+    own: Sequence[float], others: Sequence[Sequence[float]], confidence: float, least_spread: float
+) -> tuple[int, int]:
     """The first and the last rank that these comparisons leave open; higher values are better."""
-    differences = [paired_difference(other, own, confidence) for other in others]
+    differences = [paired_difference(other, own, confidence, least_spread) for other in others]
     clear = [one for one in differences if one.excludes_zero and round(one.mean, _DIGITS)]
     better = sum(one.mean > 0 for one in clear)
     return 1 + better, 1 + len(others) - (len(clear) - better)

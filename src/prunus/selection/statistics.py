@@ -73,7 +73,9 @@ def mean_interval(values: Sequence[float], confidence: float = 0.95, least_sprea
     return Interval(middle, middle - margin, middle + margin, count, confidence)
 
 
-def paired_difference(first: Sequence[float], second: Sequence[float], confidence: float = 0.95) -> Interval:
+def paired_difference(
+    first: Sequence[float], second: Sequence[float], confidence: float = 0.95, least_spread: float = 0.0
+) -> Interval:
     """Mean of ``first − second`` with its interval, the values paired by seed.
 
     What the seeds have in common cancels, so the interval is that of the difference alone.
@@ -81,10 +83,16 @@ def paired_difference(first: Sequence[float], second: Sequence[float], confidenc
     Args:
         first, second: values of the same seeds in the same order.
         confidence: in (0, 1).
+        least_spread: see ``mean_interval``.
 
     Raises:
         ArgumentError: the lengths differ, there is no value, or the confidence is out of bounds.
     """
     if len(first) != len(second):
         raise ArgumentError(f"paired values need the same seeds on both sides, got {len(first)} and {len(second)}")
-    return mean_interval([one - other for one, other in zip(first, second, strict=True)], confidence)
+    return mean_interval([one - other for one, other in zip(first, second, strict=True)], confidence, least_spread)
+
+
+def rounding_spread(unit: float) -> float:
+    """Standard deviation of the difference of two numbers that are rounded to multiples of the unit."""
+    return unit * math.sqrt(2 / 12)

@@ -9,9 +9,7 @@ from typing import NamedTuple
 
 from prunus.errors import SelectionError
 from prunus.history.records import StateRecord
-from prunus.selection.statistics import Interval, mean_interval
-
-DIFFERENCE = math.sqrt(2 / 12)  # standard deviation of the difference of two numbers that are rounded to whole ones
+from prunus.selection.statistics import Interval, mean_interval, rounding_spread
 
 
 class Stop(NamedTuple):
@@ -40,7 +38,7 @@ def early_stop(state: StateRecord) -> Stop:
         validation loss.
     """
     measured = [point for point in state.curve if math.isfinite(point.validation_loss)]
-    examples = sum(each.count for each in state.test.classes) if state.test else 0
+    examples = state.test.examples if state.test else 0
     if measured:
         best = min(measured, key=lambda point: point.validation_loss)
         steps = [0, *(point.step for point in state.curve)]
@@ -54,5 +52,5 @@ def accuracy_difference(first: Iterable[Stop], second: Iterable[Stop]) -> Interv
     """Mean of the first's accuracies less the second's, paired, with an interval no narrower than that of rounding."""
     pairs = list(zip(first, second, strict=True))
     examples = min((each.examples for pair in pairs for each in pair), default=0)
-    rounding = DIFFERENCE / examples if examples else 0.0
+    rounding = rounding_spread(1 / examples) if examples else 0.0
     return mean_interval([one.accuracy - other.accuracy for one, other in pairs], least_spread=rounding)

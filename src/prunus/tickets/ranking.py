@@ -43,6 +43,6 @@ def rank_tickets(tickets: Tickets, sparsity: float | None = None, *, controls: b
 def _candidate(ticket: Ticket) -> Candidate:
     replicates = []
     for seed, state in sorted(ticket.states.items()):
-        accuracy = {"accuracy": early_stop(state).accuracy}
-        replicates.append(Replicate(seed, state.run, state.id, {}, accuracy))
+        stop = early_stop(state)
+        replicates.append(Replicate(seed, state.run, state.id, {}, {"accuracy": stop.accuracy}, stop.examples))
     return Candidate(ticket.technique, ticket.sparsity, tuple(replicates))

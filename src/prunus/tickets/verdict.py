@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from prunus.selection.statistics import Interval, mean, mean_interval
-from prunus.tickets.early_stopping import DIFFERENCE, Stop, accuracy_difference, early_stop
+from prunus.selection.statistics import Interval, mean, mean_interval, rounding_spread
+from prunus.tickets.early_stopping import Stop, accuracy_difference, early_stop
 from prunus.tickets.gathering import FOUND, Ticket, Tickets, paired
 
 MARGIN = 0.005  # of accuracy, half a point
@@ -102,5 +102,5 @@ def _delay(own: Sequence[Stop], dense: Sequence[Stop]) -> Interval | None:
     steps = [(one.step, other.step) for one, other in zip(own, dense, strict=True) if one.step and other.step]
     if len(steps) < len(own):
         return None
-    rounding = DIFFERENCE * max(each.every for each in (*own, *dense)) / mean([other for _, other in steps])
+    rounding = rounding_spread(max(each.every for each in (*own, *dense)) / mean([other for _, other in steps]))
     return mean_interval([one / other - 1 for one, other in steps], least_spread=rounding)
