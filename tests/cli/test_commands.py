@@ -4,6 +4,8 @@ import dataclasses
 import json
 import re
 import shutil
+import subprocess
+import sys
 import tomllib
 
 import jsonschema
@@ -554,6 +556,11 @@ def test_the_version_is_that_of_the_package(command):
     from importlib.metadata import version
 
     assert command("--version").out == f"prunus {version('prunus')}\n"
+
+
+def test_the_package_can_be_run_by_its_name(command):
+    done = subprocess.run([sys.executable, "-m", "prunus", "--version"], capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == (command("--version").out, "")
 
 
 def test_every_command_explains_itself(command):
