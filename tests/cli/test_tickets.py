@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 
 import pytest
 from typer.testing import CliRunner
@@ -265,3 +266,17 @@ def test_what_has_nothing_to_show_is_refused(rounds, tmp_path):
     prunus.run({**RECIPE, "seeds": [0], "technique": [{"retrain": "rewind"}]}, history=tmp_path / "one", jobs=1)
     done = CliRunner().invoke(app, ["tickets", "compare", "--history", str(tmp_path / "one")])
     assert "one technique with one seed" in str(done.exception)
+
+
+def test_an_unfinished_experiment_is_said_to_be_so(folder, told, tmp_path):
+    assert "unfinished" not in told()
+    copy = tmp_path / "copy"
+    shutil.copytree(folder, copy)
+    run = next(run.id for run in prunus.History(folder).runs() if run.technique == "tickets")
+    sorted(copy.glob(f"runs/{run}/states/*.json"))[-1].unlink()
+    done = CliRunner().invoke(app, ["tickets", "verdict", "--json", "--history", str(copy)])
+    assert re.fullmatch(
+        "warning: the experiment [0-9a-f]{10} is unfinished: 1 run of 12 not complete; run the recipe again to go on\n",
+        done.stderr,
+    )
+    assert json.loads(done.stdout)[1]["accuracy"]["count"] == 2

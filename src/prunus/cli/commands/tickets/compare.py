@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
-from prunus.cli.commands.tickets.options import Experiment, Rounds, Sparsity, asked_for, in_percent, told_names
+from prunus.cli.commands.tickets.options import Experiment, Rounds, Sparsity, asked_for, in_percent, opened, told_names
 from prunus.cli.options import AsJson, HistoryFolder
 from prunus.cli.output import print_json, print_table, say
 from prunus.errors import SelectionError
@@ -51,13 +51,12 @@ def compare(
     as_json: AsJson = False,
 ) -> None:
     """Say how far techniques, and seeds, agree on what stays, beside what chance would give."""
-    from prunus.history.store import History
     from prunus.tickets.comparison import compare as compared
     from prunus.tickets.groups import grouped
     from prunus.tickets.rounds import gather_rounds
 
     found = []
-    for each in asked_for(gather_rounds(History(folder, create=False), experiment), sparsity, rounds):
+    for each in asked_for(gather_rounds(opened(folder, experiment), experiment), sparsity, rounds):
         pairs = compared(each.masks)
         found.append(_At(each.sparsity, pairs, each.reached, grouped(pairs)))
     if not any(each.pairs for each in found):

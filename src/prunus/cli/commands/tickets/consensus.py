@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from prunus.cli.commands.tickets.options import Experiment, in_percent, told_names
+from prunus.cli.commands.tickets.options import Experiment, in_percent, opened, told_names
 from prunus.cli.options import AsJson, HistoryFolder
 from prunus.cli.output import print_json, print_table, say
 
@@ -14,11 +14,10 @@ if TYPE_CHECKING:
 
 def consensus(experiment: Experiment = None, folder: HistoryFolder = None, as_json: AsJson = False) -> None:
     """Say how good it is what several searches agree on, how sparse beside chance, and how long it took to find."""
-    from prunus.history.store import History
     from prunus.tickets.agreeing import consensus as agreed
     from prunus.tickets.gathering import gather_tickets
 
-    history = History(folder, create=False)
+    history = opened(folder, experiment)
     found = agreed(history, gather_tickets(history, experiment))
     if as_json:
         print_json([_plain(each) for each in found])

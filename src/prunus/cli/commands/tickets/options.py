@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from prunus.cli.output import say
+from prunus.cli.output import say, short
 from prunus.errors import ArgumentError
 
 if TYPE_CHECKING:
+    from prunus.history.store import History
     from prunus.report.names import ShortNames
     from prunus.tickets.rounds import Round
 
@@ -24,6 +26,23 @@ Sparsity = Annotated[
 Rounds = Annotated[
     bool, typer.Option("--rounds", help="At every sparsity that was recorded, those of rounds in between among them.")
 ]
+
+
+def opened(folder: Path | None, *experiments: str | None) -> History:
+    """The history; a warning names those of the experiments that are not finished."""
+    from prunus.history.store import History
+    from prunus.report.words import plural
+
+    history = History(folder, create=False)
+    for each in map(history.experiment, experiments):
+        missing = sum(not history.complete(run) for run in each.runs)
+        if missing:
+            say(
+                f"warning: the experiment {short(each.id)} is unfinished: {plural(missing, 'run')} of {len(each.runs)} "
+                "not complete; run the recipe again to go on",
+                err=True,
+            )
+    return history
 
 
 def asked_for(rounds: list[Round], sparsity: float | None, every: bool) -> list[Round]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from prunus.cli.commands.tickets.options import Experiment, Sparsity, in_percent, told_names
+from prunus.cli.commands.tickets.options import Experiment, Sparsity, in_percent, opened, told_names
 from prunus.cli.options import AsJson, HistoryFolder
 from prunus.cli.output import print_json, print_table, say
 
@@ -22,11 +22,10 @@ def rank(
     as_json: AsJson = False,
 ) -> None:
     """Say whether one ticket is better than the others, and which ranks each may have."""
-    from prunus.history.store import History
     from prunus.tickets.gathering import gather_tickets
     from prunus.tickets.ranking import rank_tickets
 
-    tickets = gather_tickets(History(folder, create=False), experiment)
+    tickets = gather_tickets(opened(folder, experiment), experiment)
     found = rank_tickets(tickets, sparsity, controls=controls)
     if as_json:
         rows = [{**vars(each), "candidate": each.candidate.technique} for each in found.rows]

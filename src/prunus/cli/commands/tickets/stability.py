@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from prunus.cli.commands.tickets.options import Experiment, in_percent
+from prunus.cli.commands.tickets.options import Experiment, in_percent, opened
 from prunus.cli.options import AsJson, HistoryFolder
 from prunus.cli.output import print_json, print_table, say
 
@@ -23,11 +23,10 @@ def stability(
     as_json: AsJson = False,
 ) -> None:
     """Say from which step on training ends in one valley whatever the order of the data, and how far weights go."""
-    from prunus.history.store import History
     from prunus.tickets.gathering import gather_tickets
     from prunus.tickets.siblings import stability as measured
 
-    history = History(folder, create=False)
+    history = opened(folder, experiment)
     found = measured(history, gather_tickets(history, experiment), points)
     if as_json:
         print_json([_plain(each) for each in found])

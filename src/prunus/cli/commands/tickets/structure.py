@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
-from prunus.cli.commands.tickets.options import Experiment, Rounds, Sparsity, asked_for, in_percent, told_names
+from prunus.cli.commands.tickets.options import Experiment, Rounds, Sparsity, asked_for, in_percent, opened, told_names
 from prunus.cli.options import AsJson, HistoryFolder
 from prunus.cli.output import print_json, print_table, say
 from prunus.errors import SelectionError
@@ -35,13 +35,12 @@ def structure(
     as_json: AsJson = False,
 ) -> None:
     """Say how far what stays lies in whole rows, columns or kernels, beside what chance would give."""
-    from prunus.history.store import History
     from prunus.tickets.rounds import gather_rounds
     from prunus.tickets.structured import beside_structured
     from prunus.tickets.unit_structure import mean_structure
 
     found = []
-    for each in asked_for(gather_rounds(History(folder, create=False), experiment), sparsity, rounds):
+    for each in asked_for(gather_rounds(opened(folder, experiment), experiment), sparsity, rounds):
         techniques = {name: mean_structure(several, view) for name, several in each.masks.items()}
         found.append(_At(each.sparsity, techniques, beside_structured(each, view)))
     if not any(layers for at in found for layers in at.techniques.values()):

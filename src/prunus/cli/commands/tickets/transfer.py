@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from prunus.cli.commands.tickets.options import in_percent
+from prunus.cli.commands.tickets.options import in_percent, opened
 from prunus.cli.options import AsJson, HistoryFolder
 from prunus.cli.output import print_json, print_table, say
 from prunus.errors import SelectionError
@@ -37,12 +37,11 @@ def transfer(
     as_json: AsJson = False,
 ) -> None:
     """Say how good tickets of one task are on another: source by target."""
-    from prunus.history.store import History
     from prunus.lookup import require_name
     from prunus.tickets.transferring import transfers
 
     require_name("comparison", to, _COMPARED)
-    found = transfers(History(folder, create=False), experiments or ())
+    found = transfers(opened(folder, *(experiments or ())), experiments or ())
     counted = Counter(each.sparsity for each in found)
     at = max(counted, key=lambda each: (counted[each], each)) if sparsity is None else sparsity
     shown = [each for each in found if each.sparsity == at]

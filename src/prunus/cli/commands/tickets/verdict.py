@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from prunus.cli.commands.tickets.options import Experiment, in_percent
+from prunus.cli.commands.tickets.options import Experiment, in_percent, opened
 from prunus.cli.options import AsJson, HistoryFolder
 from prunus.cli.output import print_json, print_table, say
 from prunus.errors import SelectionError
@@ -24,11 +24,10 @@ def verdict(
     as_json: AsJson = False,
 ) -> None:
     """Say of every ticket whether it wins: as accurate as the dense network, after as many steps, and by how much."""
-    from prunus.history.store import History
     from prunus.tickets.gathering import gather_tickets
     from prunus.tickets.verdict import judge
 
-    tickets = gather_tickets(History(folder, create=False), experiment)
+    tickets = gather_tickets(opened(folder, experiment), experiment)
     found = judge(tickets, margin=margin / 100, later=later / 100)
     if not found:
         raise SelectionError(
