@@ -8,6 +8,7 @@ from prunus.cli.verdict import print_outcome
 from prunus.experiments.recipe import Recipe
 from prunus.experiments.runner import run
 from prunus.report.evidence import gather
+from prunus.tickets import compare, gather_rounds, gather_tickets, judge, stability
 from prunus.trees.table import METHODS
 
 OWN_CHOICE = [name for name in METHODS if name != "random"]
@@ -50,3 +51,15 @@ def test_on_their_data_methods_are_better_than_the_control(name, tmp_path, capsy
     for technique in techniques:
         name = re.escape(evidence.short[technique])
         assert re.search(rf"^ *\d* *{name}:?  ?.*\d\d\.\d ±", shown, re.MULTILINE), technique
+
+
+def test_the_recipe_for_tickets_has_what_each_of_their_commands_asks_for(tmp_path):
+    fewer = ["seeds=[0, 1]", "sparsities=[0.487]", "task.data=digits", "task.model=mlp", "training.epochs=1"]
+    history = run(Recipe.load("lottery-tickets", fewer), history=tmp_path, jobs=1)
+    tickets = gather_tickets(history)
+    [found, once] = judge(tickets)
+    assert set(found.to_controls) == {"reinitialised", "shuffled", "reordered"}
+    assert not once.to_controls
+    assert [each.ticket.kind for each in stability(history, tickets, 3)] == ["unpruned", "found"]
+    last = next(each for each in gather_rounds(history) if each.sparsity == 0.487)
+    assert {pair.first for pair in compare(last.masks)} >= {"tickets", "one-shot tickets", "fine-tuned", "supermasks"}
