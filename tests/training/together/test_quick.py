@@ -12,7 +12,7 @@ from prunus.errors import TrainingError
 from prunus.tasks.load import build_model
 from prunus.training.batches import TensorBatches
 from prunus.training.distillation import Distillation
-from prunus.training.penalties import L1
+from prunus.training.penalties import L1, Penalized
 from prunus.training.plan import Plan
 from prunus.training.together.advance import fit_together
 from prunus.training.together.fit import Fit
@@ -198,19 +198,32 @@ def test_what_would_gain_nothing_or_compute_otherwise_is_left_alone(build, train
     assert all(torch.equal(value, before[name]) for name, value in fit.model.state_dict().items())
 
 
-def test_a_penalty_on_weights_that_it_does_not_see_is_not_lost():
+@pytest.mark.parametrize("strength", [0.1, 1e-5, 1e-7])
+@pytest.mark.parametrize("sparsity", [0.9, 0.0])
+@pytest.mark.parametrize("told", [True, False])
+def test_a_penalty_on_weights_is_not_lost_however_weak(strength, sparsity, told):
     torch.manual_seed(3)
     model = lenet()
-    masks = prunus.prune(model, 0.9)
-    penalty = L1(0.1)
+    masks = prunus.prune(model, sparsity)
+    penalty = L1(strength)
 
     def penalised(outputs, targets):
         return nn.functional.cross_entropy(outputs, targets) + penalty(model)
 
-    fit = Fit(trainer(penalised), model, 5, masks)
-    assert fit_quickly(fit) is None
-    [losses] = fit_together([fit])
-    assert losses[0] > 5
+    loss = Penalized(nn.functional.cross_entropy, penalty, model) if told else penalised
+    assert fit_quickly(Fit(trainer(loss), model, 5, masks)) is None
+
+
+def test_a_penalty_that_begins_late_is_not_lost():
+    torch.manual_seed(3)
+    model, calls = lenet(), []
+
+    def late(penalised):
+        calls.append(len(calls))
+        return L1(1.0)(penalised) if len(calls) > 5 else torch.zeros(())
+
+    [losses] = fit_together([Fit(trainer(Penalized(nn.functional.cross_entropy, late, model)), model, 5)])
+    assert losses[-1] > 100
 
 
 def test_layers_that_lose_everything_or_share_their_weights_stay_dense():

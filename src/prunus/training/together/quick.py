@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from prunus.criteria.undisturbed import undisturbed
 from prunus.masks.masks import Masks
 from prunus.training.batches import Batch
+from prunus.training.penalties import Penalized
 from prunus.training.together.chain import Chain
 from prunus.training.together.choice import chosen_forms, is_chain
 from prunus.training.together.direct import DirectOptimizer
@@ -90,6 +91,8 @@ def _computes_the_same(fit: Fit, trainer: Trainer, other: nn.Module, forms: Form
     trained = [each for each in other.parameters() if each.requires_grad]
     theirs = [by_weight[id(each)][0].weight if id(each) in by_weight else each for each in trained]
     with undisturbed(nn.ModuleList([fit.model, other]), hide_gradients=True):
+        if _sees_weights(fit.trainer, fit.model, batch):
+            return False
         state = torch.get_rng_state()
         expected = _gradients(fit.trainer, fit.model, batch, theirs)
         torch.set_rng_state(state)
@@ -101,6 +104,19 @@ def _computes_the_same(fit: Fit, trainer: Trainer, other: nn.Module, forms: Form
         if id(each) in by_weight:
             expected[number] = by_weight[id(each)][1].picked(expected[number])
     return all(map(_close, expected, found))
+
+
+def _sees_weights(trainer: Trainer, model: nn.Module, batch: Batch) -> bool:
+    """Whether the loss depends on weights past the outputs, as a penalty does.
+
+    What that adds to the gradients may be as little as rounding at first, or nothing yet.
+    """
+    if isinstance(trainer.loss, Penalized):
+        return True
+    model.train()
+    with torch.no_grad():
+        outputs = model(batch[0])
+    return trainer.outputs_loss(outputs, *batch).requires_grad
 
 
 def _gradients(trainer: Trainer, model: nn.Module, batch: Batch, trained: Sequence[Tensor]) -> list[Tensor]:
