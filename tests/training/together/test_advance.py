@@ -157,6 +157,18 @@ def test_what_a_stack_would_compute_otherwise_is_trained_alone(build, stacks):
     assert stacks == []
 
 
+def test_what_a_model_keeps_of_its_own_is_as_alone(running, stacks):
+    def build():
+        return nn.Sequential(nn.Flatten(), nn.Linear(64, 16), running(16), nn.Linear(16, 10))
+
+    fits = asked(build, trainer())
+    alone = [copy.deepcopy(fit) for fit in fits]
+    assert fit_together(fits) == [fit.alone() for fit in alone]
+    inputs = torch.rand(5, 64)
+    for fit, other in zip(fits, alone, strict=True):
+        assert torch.equal(fit.model.eval()(inputs), other.model.eval()(inputs))
+
+
 def test_a_part_of_the_plan_is_trained_as_one_alone(stacks):
     assert same_as_alone(asked(mlp, trainer(), stretch=Stretch(4, 9)))
     assert stacks == [3]

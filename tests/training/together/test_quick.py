@@ -257,3 +257,16 @@ def test_what_drops_out_is_the_same():
     assert found == pytest.approx(expected, rel=1e-12)
     for name, weight in model.state_dict().items():
         assert torch.allclose(other.state_dict()[name], weight, rtol=0, atol=1e-11), name
+
+
+def test_what_a_model_keeps_of_its_own_is_not_left_with_a_copy(running):
+    def build():
+        torch.manual_seed(0)
+        return nn.Sequential(nn.Flatten(), nn.Linear(784, 120, bias=False), running(120), nn.Linear(120, 10)).double()
+
+    model, other = build(), build()
+    settings = trainer(dtype=torch.float64)
+    masks = prunus.prune(model, 0.95)
+    assert fit_together([Fit(settings, model, 3, masks)]) == [Fit(settings, other, 3, masks).alone()]
+    inputs = torch.rand(5, 784, dtype=torch.float64)
+    assert torch.equal(model.eval()(inputs), other.eval()(inputs))

@@ -9,14 +9,15 @@ from torch import Tensor, nn
 
 from prunus.criteria.undisturbed import undisturbed
 from prunus.training.batches import Batch
+from prunus.training.together.attributes import Attributes
 from prunus.training.together.stack import Loss, Stack
 
 
 def computes_the_same(stack: Stack, batches: Sequence[Batch], loss: Loss) -> bool:
     """Whether losses and gradients of the stack are those of its models one by one, to the bit.
 
-    A model may look at its batch as a whole, draw random numbers, or use parameters past the modules that own them:
-    then they differ, or cannot be computed at all. So they do where a processor rounds otherwise in the middle of a
+    A model may look at its batch as a whole, draw random numbers, use parameters past the modules that own them, or
+    keep count of something: then they differ, or cannot be computed at all. So they do where a processor rounds otherwise in the middle of a
     larger tensor than at its beginning.
 
     Args:
@@ -25,7 +26,7 @@ def computes_the_same(stack: Stack, batches: Sequence[Batch], loss: Loss) -> boo
         loss: (outputs, targets) → mean loss.
     """
     everything = nn.ModuleList([*stack.models, stack.model])
-    with undisturbed(everything, hide_gradients=True):
+    with undisturbed(everything, hide_gradients=True), Attributes(everything) as attributes:
         everything.train()
         before = torch.get_rng_state()
         try:
@@ -39,7 +40,7 @@ def computes_the_same(stack: Stack, batches: Sequence[Batch], loss: Loss) -> boo
             return False
         alone = [loss(model(inputs), targets) for model, (inputs, targets) in zip(stack.models, batches, strict=True)]
         _put_gradients(alone, stack.models)
-        return all(map(_equal, found, [*alone, *_gradients(stack.models)]))
+        return not attributes.replaced() and all(map(_equal, found, [*alone, *_gradients(stack.models)]))
 
 
 def _put_gradients(losses: Sequence[Tensor], models: Sequence[nn.Module]) -> None:

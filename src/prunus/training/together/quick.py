@@ -15,6 +15,7 @@ from prunus.criteria.undisturbed import undisturbed
 from prunus.masks.masks import Masks
 from prunus.training.batches import Batch
 from prunus.training.penalties import Penalized
+from prunus.training.together.attributes import Attributes
 from prunus.training.together.chain import Chain
 from prunus.training.together.choice import chosen_forms, is_chain
 from prunus.training.together.direct import DirectOptimizer
@@ -90,11 +91,14 @@ def _computes_the_same(fit: Fit, trainer: Trainer, other: nn.Module, forms: Form
     by_weight = {id(form.weight): (layer, form) for layer, form in forms.items()}
     trained = [each for each in other.parameters() if each.requires_grad]
     theirs = [by_weight[id(each)][0].weight if id(each) in by_weight else each for each in trained]
-    with undisturbed(nn.ModuleList([fit.model, other]), hide_gradients=True):
-        if _sees_weights(fit.trainer, fit.model, batch):
-            return False
+    both = nn.ModuleList([fit.model, other])
+    with undisturbed(both, hide_gradients=True), Attributes(fit.model) as attributes:
         state = torch.get_rng_state()
+        sees_weights = _sees_weights(fit.trainer, fit.model, batch)
+        torch.set_rng_state(state)
         expected = _gradients(fit.trainer, fit.model, batch, theirs)
+        if sees_weights or attributes.replaced():
+            return False
         torch.set_rng_state(state)
         try:
             found = _gradients(trainer, other, batch, trained)
