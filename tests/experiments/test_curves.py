@@ -68,6 +68,13 @@ def test_the_points_are_those_of_each_network_alone(history, tmp_path):
     }
 
 
+def test_a_training_that_is_begun_anew_is_measured_once(tmp_path):
+    """What two cannot be trained as one may show late, and then each is trained by itself."""
+    recipe = {**RECIPE, "task": {"data": "digits", "model": "oddmodel:odd"}, "technique": [{"name": "tuned"}]}
+    for record in curves(prunus.run(recipe, history=tmp_path, jobs=1)).values():
+        assert [point.step for point in record.curve] == [10, 20, 30, 40, 50, 60]
+
+
 def test_looking_changes_no_weight(history, tmp_path):
     unseen = prunus.run({**RECIPE, "training": {"epochs": 3}}, history=tmp_path, jobs=1)
     found = curves(unseen)

@@ -97,6 +97,8 @@ class Workshop:
             evaluate(model, examples.batches(EVALUATION_BATCH), loss=loss, class_names=())
             for examples in (data.validation, data.test)
         )
+        # A training that is given up, because several cannot be done as one after all, is begun anew.
+        self.curve[:] = [point for point in self.curve if point.step < step]
         self.curve.append(CurvePoint(step, validation.loss, validation.accuracy, test.loss, test.accuracy))
 
     def _outcome(self, model: nn.Module, examples: Examples) -> SplitOutcome:
