@@ -150,6 +150,19 @@ def test_what_a_mask_removes_of_a_bias_stays_removed():
     assert difference(fit.model, dense.model) < 1e-4
 
 
+def test_a_frozen_layer_that_is_pruned_too_stays_as_it_is():
+    def build():
+        model = nn.Sequential(nn.Flatten(), nn.Linear(784, 100), nn.Tanh(), nn.Linear(100, 300), nn.Linear(300, 10))
+        model[1].requires_grad_(False)
+        return model
+
+    fit = asked(build, trainer(), scope="layer", exclude=["4"])
+    frozen, dense = fit.model[1].weight.clone(), copy.deepcopy(fit)
+    assert fit_quickly(fit) == pytest.approx(dense.alone(), abs=1e-5)
+    assert torch.equal(fit.model[1].weight, frozen * fit.masks["1.weight"])
+    assert difference(fit.model, dense.model) < 1e-4
+
+
 def test_a_part_of_the_plan_is_trained():
     fit = asked(lenet, trainer(), stretch=Stretch(4, 9))
     dense = copy.deepcopy(fit)

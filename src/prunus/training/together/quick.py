@@ -79,10 +79,11 @@ def _with_forms(model: nn.Module, forms: Forms) -> nn.Module | None:
 
 
 def _masks_to_hold(model: nn.Module, masks: Masks, forms: Forms) -> Masks:
-    """Those of parameters of which more than the kept weights are there."""
+    """Those of parameters that are trained and of which more than the kept weights are there."""
     apart = {id(layer.weight) for layer, form in forms.items() if isinstance(form, Kept)}
     parameters = masks.parameters_of(model)
-    return Masks({name: mask for name, mask in masks.items() if id(parameters[name]) not in apart})
+    held = {name for name, each in parameters.items() if each.requires_grad and id(each) not in apart}
+    return Masks({name: mask for name, mask in masks.items() if name in held})
 
 
 def _computes_the_same(fit: Fit, trainer: Trainer, other: nn.Module, forms: Forms) -> bool:
