@@ -169,6 +169,54 @@ def test_what_a_model_keeps_of_its_own_is_as_alone(running, stacks):
         assert torch.equal(fit.model.eval()(inputs), other.model.eval()(inputs))
 
 
+@pytest.mark.parametrize("register", ["register_hook", "register_post_accumulate_grad_hook"])
+@pytest.mark.parametrize("inputs", [64, 2000], ids=["small", "large"])
+def test_hooks_of_parameters_are_called(register, inputs, stacks):
+    """A copy of a parameter has none of its hooks."""
+
+    def hooked(seed):
+        calls = []
+        model = made(lambda: nn.Sequential(nn.Flatten(), nn.Linear(inputs, 32), nn.ReLU(), nn.Linear(32, 10)), seed)
+        getattr(model[1].weight, register)(lambda _: calls.append(seed))
+        return model, calls
+
+    images, targets = torch.rand(150, inputs), torch.randint(10, (150,))
+    training = Trainer(TensorBatches(images, targets, 60), Plan(batch_size=60, epochs=4))
+    models = [hooked(seed) for seed in range(2)]
+    fit_together([Fit(training, model, 1) for model, _ in models])
+    assert [len(calls) for _, calls in models] == [12, 12]
+    assert stacks == []
+
+
+def test_what_a_stack_that_is_given_up_has_done_is_undone(stacks):
+    """Of buffers too that are in no state dict, and whatever else is in one."""
+
+    class Counting(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.register_buffer("batches", torch.zeros(()), persistent=False)
+
+        def forward(self, inputs):
+            self.batches += self.training
+            return inputs
+
+        def get_extra_state(self):
+            return {"version": 1}
+
+    class Late(nn.Module):
+        def forward(self, inputs):
+            return inputs + (len(inputs) == 3 * 30)  # the last batches of three models
+
+    def build():
+        return nn.Sequential(nn.Flatten(), nn.Linear(64, 16), Counting(), Late(), nn.Linear(16, 10))
+
+    fits = asked(build, trainer())
+    alone = [copy.deepcopy(fit) for fit in fits]
+    assert fit_together(fits) == [fit.alone() for fit in alone]
+    assert [float(fit.model[2].batches) for fit in fits] == [12, 12, 12]
+    assert stacks == []
+
+
 def test_a_part_of_the_plan_is_trained_as_one_alone(stacks):
     assert same_as_alone(asked(mlp, trainer(), stretch=Stretch(4, 9)))
     assert stacks == [3]

@@ -89,6 +89,11 @@ def is_changed(module: nn.Module) -> bool:
     return "forward" in vars(module) or any(getattr(module, name) for name in _HOOKS)
 
 
+def has_hooks(model: nn.Module) -> bool:
+    """Whether parameters have hooks, which see or change gradients that torch finds, and no others."""
+    return any(each._backward_hooks or each._post_accumulate_grad_hooks for each in model.parameters())
+
+
 def _flattens(model: nn.Module) -> bool:
     first = next(_leaves(model), None)
     return type(first) is nn.Flatten and (first.start_dim, first.end_dim) == (1, -1)

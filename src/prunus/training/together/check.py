@@ -17,8 +17,8 @@ def computes_the_same(stack: Stack, batches: Sequence[Batch], loss: Loss) -> boo
     """Whether losses and gradients of the stack are those of its models one by one, to the bit.
 
     A model may look at its batch as a whole, draw random numbers, use parameters past the modules that own them, or
-    keep count of something: then they differ, or cannot be computed at all. So they do where a processor rounds otherwise in the middle of a
-    larger tensor than at its beginning.
+    keep count of something: then they differ, or cannot be computed at all. So they do where a processor rounds
+    otherwise in the middle of a larger tensor than at its beginning.
 
     Args:
         stack: left as it is.

@@ -16,7 +16,7 @@ from prunus.masks.masks import Masks
 from prunus.training.batches import Batch
 from prunus.training.penalties import Penalized
 from prunus.training.together.attributes import Attributes
-from prunus.training.together.chain import Chain
+from prunus.training.together.chain import Chain, has_hooks
 from prunus.training.together.choice import chosen_forms, is_chain
 from prunus.training.together.direct import DirectOptimizer
 from prunus.training.together.fit import Fit
@@ -38,7 +38,7 @@ def fit_quickly(fit: Fit) -> list[float] | None:
         TrainingError: the loss or a weight is no longer finite.
     """
     model, masks = fit.model, fit.masks or Masks({})
-    if not any(each.requires_grad for each in model.parameters()):
+    if has_hooks(model) or not any(each.requires_grad for each in model.parameters()):
         return None
     masks.apply(model)
     with warnings.catch_warnings():

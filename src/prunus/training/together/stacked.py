@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from prunus.errors import TrainingError
 from prunus.training.batches import Batch
 from prunus.training.optimizers import make_optimizer
+from prunus.training.together.chain import has_hooks
 from prunus.training.together.check import computes_the_same
 from prunus.training.together.fit import Fit, Outcome
 from prunus.training.together.stack import Stack
@@ -23,7 +24,9 @@ def fit_stacked(fits: Sequence[Fit]) -> list[Outcome] | None:
         for each, the mean loss of every epoch, or the error by which it ended; None where a stack of these models does
         not compute what they compute, and they are as they were.
     """
-    before = [{name: each.clone() for name, each in fit.model.state_dict().items()} for fit in fits]
+    if any(has_hooks(fit.model) for fit in fits):  # which would not be those of the stack's parameters
+        return None
+    before = [[each.detach().clone() for each in _tensors(fit.model)] for fit in fits]
     try:
         stack = Stack([fit.model for fit in fits])
     except Exception:  # whatever a model raises that cannot be copied
@@ -35,8 +38,10 @@ def fit_stacked(fits: Sequence[Fit]) -> list[Outcome] | None:
         means = None
     stack.release()
     if means is None:
-        for fit, state in zip(fits, before, strict=True):
-            fit.model.load_state_dict(state)
+        with torch.no_grad():
+            for fit, values in zip(fits, before, strict=True):
+                for each, value in zip(_tensors(fit.model), values, strict=True):
+                    each.copy_(value)
         return None
     return [_outcome(fit, own) for fit, own in zip(fits, zip(*means, strict=True), strict=True)]
 
@@ -96,6 +101,11 @@ class _Training:
     def _batches(self, epoch: int, steps: range) -> Iterator[tuple[Batch, ...]]:
         first = steps.start % len(self._trainer.batches)
         return zip(*(fit.trainer.batches.epoch(epoch, fit.seed, first) for fit in self._fits), strict=True)
+
+
+def _tensors(model: nn.Module) -> list[Tensor]:
+    """What training changes, whether or not it is in a state dict."""
+    return [*model.parameters(), *model.buffers()]
 
 
 def _outcome(fit: Fit, losses: tuple[float, ...]) -> Outcome:
