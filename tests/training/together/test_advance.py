@@ -55,6 +55,16 @@ class OfTheWholeBatch(nn.Module):
         return self.out(inputs.flatten(1) - inputs.mean())
 
 
+class ScaledOnceLarge(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.hidden, self.out = nn.Linear(64, 16), nn.Linear(16, 10)
+
+    def forward(self, inputs):
+        hidden = self.hidden(inputs.flatten(1)).relu()
+        return self.out(hidden / (hidden.max() / 2).clamp(min=1))
+
+
 class CalledTwice(nn.Module):
     def __init__(self):
         super().__init__()
@@ -214,6 +224,11 @@ def test_what_a_stack_that_is_given_up_has_done_is_undone(stacks):
     alone = [copy.deepcopy(fit) for fit in fits]
     assert fit_together(fits) == [fit.alone() for fit in alone]
     assert [float(fit.model[2].batches) for fit in fits] == [12, 12, 12]
+    assert stacks == []
+
+
+def test_what_a_stack_computes_otherwise_at_last_is_trained_alone(stacks):
+    assert same_as_alone(asked(ScaledOnceLarge, trainer(batch=75, learning_rate=0.1)))
     assert stacks == []
 
 

@@ -58,6 +58,7 @@ class _Training:
         self._fits, self._stack = fits, stack
         self._trainer = fits[0].trainer
         self._checked: set[int] = set()
+        self._last: tuple[Batch, ...] = ()
 
     def epochs(self) -> list[list[float]] | None:
         """Train; for each epoch the mean loss of each model. None as soon as they do not compute the same."""
@@ -72,7 +73,8 @@ class _Training:
                 if losses is None:
                     return None
                 means.append([float(loss) / len(steps) for loss in losses])
-        return means
+        # What a model does once its activations have grown, as to scale all of a batch, does not show at the beginning.
+        return means if not self._last or computes_the_same(stack, self._last, trainer.loss) else None
 
     def _epoch(self, epoch: int, steps: range, optimizer: torch.optim.Optimizer) -> Tensor | None:
         """The sum of the losses of each model."""
@@ -84,6 +86,7 @@ class _Training:
                 if not computes_the_same(stack, batches, trainer.loss):
                     return None
                 self._checked.add(size)
+            self._last = batches
             trainer.set_rate(optimizer, step)
             optimizer.zero_grad()
             losses = stack.losses(batches, trainer.loss)
