@@ -86,6 +86,17 @@ def test_another_training_is_not_mixed_in(histories):
     assert {each.target for each in transfers(histories[0])} == {name(LOW)}
 
 
+def test_an_older_experiment_is_shown_by_its_own_training_and_its_own_numbers(histories):
+    older = histories[0].experiment()
+    prunus.run(recipe(LOW, [HIGH], training={"epochs": 1}), history=histories[0].folder, jobs=1)
+    prunus.run(recipe(LOW, [HIGH], seeds=[2]), history=histories[0].folder, jobs=1)
+    found = {each.source: each for each in transfers(histories[0], beside=older.id) if each.target == name(LOW)}
+    expected = {each.source: each for each in transfers(histories[0], [older.id])}
+    assert {*found} == {name(LOW), name(HIGH)}
+    assert found == expected
+    assert {each.target for each in transfers(histories[0], beside=older.id)} == {name(LOW), name(HIGH)}
+
+
 def test_without_another_task_there_is_no_transfer(tmp_path):
     history = prunus.run(recipe(LOW, [HIGH], technique=[SEARCH]), history=tmp_path, jobs=1)
     with pytest.raises(SelectionError, match="no ticket was taken to another task"):

@@ -43,13 +43,14 @@ class Transfer:
     to_dense: Interval | None
 
 
-def transfers(history: History, experiments: Sequence[str] = ()) -> list[Transfer]:
+def transfers(history: History, experiments: Sequence[str] = (), *, beside: str | None = None) -> list[Transfer]:
     """Every ticket that was taken to another task, and those that were found on these tasks themselves.
 
     Args:
         history: of them.
         experiments: their ids, or the beginnings of them; where there are none, all that take tickets from another task
             and train the network of the latest of these as it does. Where several speak of the same, the latest counts.
+        beside: id of the experiment that takes the place of the latest, and counts before all others.
 
     Raises:
         UnknownNameError, ArgumentError: there is no such experiment, or several.
@@ -57,9 +58,9 @@ def transfers(history: History, experiments: Sequence[str] = ()) -> list[Transfe
     """
     whole = History(history.folder, create=False)
     runs = {run.id: run for run in whole.runs()}
-    chosen = [whole.experiment(each) for each in experiments] or _all_of_one_training(whole, runs)
+    chosen = [whole.experiment(each) for each in experiments] or _all_of_one_training(whole, runs, beside)
     found: dict[tuple[str, str, str, str, float], Transfer] = {}
-    for record in sorted(chosen, key=lambda each: each.created):
+    for record in sorted(chosen, key=lambda each: (each.id == beside, each.created)):
         of_one = _of_experiment(whole, [runs[each] for each in record.runs if each in runs])
         found |= {(each.source, each.target, each.carry, each.origin, each.sparsity): each for each in of_one}
     taken = {each.origin for each in found.values() if each.carry != BESPOKE}
@@ -75,9 +76,10 @@ def task_name(task: Mapping[str, Any]) -> str:
     return f"{name}, augmented" if task.get("augment") else name
 
 
-def _all_of_one_training(history: History, runs: Mapping[str, RunRecord]) -> list[ExperimentRecord]:
+def _all_of_one_training(history: History, runs: Mapping[str, RunRecord], beside: str | None) -> list[ExperimentRecord]:
     takers = {run.id for run in runs.values() if "source" in run.settings}
     found = [each for each in history.experiments() if takers & {*each.runs}]
+    found.sort(key=lambda each: each.id != beside)
     of = [next(runs[run] for run in each.runs if run in takers) for each in found]
     alike = [(run.training, run.task.get("model")) for run in of]
     return [each for each, kind in zip(found, alike, strict=True) if kind == alike[0]]

@@ -69,6 +69,17 @@ def test_maps_are_of_all_tasks_that_the_history_has_tickets_for(taken):
                 assert (cell.step == "none") == own
 
 
+def test_the_page_of_an_older_experiment_has_its_own_map(taken, tmp_path):
+    shutil.copytree(taken.folder, tmp_path / "history")
+    older = taken.experiment()
+    longer = {**older.recipe, "training": {"epochs": 2}}
+    history = prunus.run(longer, history=tmp_path / "history", jobs=1)
+    assert elsewhere(gather(history, None), history) != elsewhere(gather(taken, None), taken)
+    whole = prunus.History(history.folder)
+    before = whole.restricted_to(older.id)
+    assert elsewhere(gather(before, None), before).maps == elsewhere(gather(taken, None), taken).maps
+
+
 def test_the_page_has_both(taken):
     page = render(taken)
     assert 'id="elsewhere"' in page

@@ -68,7 +68,7 @@ class Elsewhere:
 
     Attributes:
         rows: of what was put to a vote.
-        maps: of what was taken to other tasks, over all experiments of the history that train alike.
+        maps: of what was taken to other tasks, over all experiments of the history that train as this.
         unread: why some of it cannot be shown; empty where all can.
     """
 
@@ -89,7 +89,7 @@ def elsewhere(evidence: Evidence, history: History) -> Elsewhere | None:
         with contextlib.suppress(SelectionError):  # there are controls alone
             rows = tuple(_row(each, evidence) for each in consensus(history, tickets)) if voted else ()
         with contextlib.suppress(SelectionError):
-            maps = transfer_maps(transfers(history)) if taken else ()
+            maps = transfer_maps(transfers(history, beside=evidence.experiment.id)) if taken else ()
     except (HistoryError, UnknownNameError) as error:
         unread = str(error)
     return Elsewhere(rows, maps, unread) if rows or maps or unread else None
