@@ -86,6 +86,19 @@ def test_another_training_is_not_mixed_in(histories):
     assert {each.target for each in transfers(histories[0])} == {name(LOW)}
 
 
+@pytest.mark.parametrize(
+    "changes", [{"training": {"epochs": 1}}, {"task": {"data": "digits", "model": "lenet-300-100"}}]
+)
+def test_experiments_that_train_otherwise_are_no_matrix(histories, changes):
+    other = recipe(HIGH, [LOW])
+    other["task"] |= changes.get("task", {})
+    other["training"] |= changes.get("training", {})
+    other["technique"] = [{**SEARCH, "name": "other"}]
+    record = prunus.run(other, history=histories[0].folder, jobs=1).experiment()
+    with pytest.raises(SelectionError, match="train other networks, or train otherwise"):
+        transfers(histories[0], [histories[0].experiment().id, record.id])
+
+
 def test_an_older_experiment_is_shown_by_its_own_training_and_its_own_numbers(histories):
     older = histories[0].experiment()
     prunus.run(recipe(LOW, [HIGH], training={"epochs": 1}), history=histories[0].folder, jobs=1)

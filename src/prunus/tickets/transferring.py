@@ -54,11 +54,15 @@ def transfers(history: History, experiments: Sequence[str] = (), *, beside: str 
 
     Raises:
         UnknownNameError, ArgumentError: there is no such experiment, or several.
-        SelectionError: no ticket was taken to another task.
+        SelectionError: no ticket was taken to another task, or these experiments do not train one network alike.
     """
     whole = History(history.folder, create=False)
     runs = {run.id: run for run in whole.runs()}
-    chosen = [whole.experiment(each) for each in experiments] or _all_of_one_training(whole, runs, beside)
+    chosen = [whole.experiment(each) for each in experiments]
+    kinds = [_kind(runs[run]) for each in chosen for run in each.runs if run in runs]
+    if any(kind != kinds[0] for kind in kinds):
+        raise SelectionError("these experiments train other networks, or train otherwise: name those that do alike")
+    chosen = chosen or _all_of_one_training(whole, runs, beside)
     found: dict[tuple[str, str, str, str, float], Transfer] = {}
     for record in sorted(chosen, key=lambda each: (each.id == beside, each.created)):
         of_one = _of_experiment(whole, [runs[each] for each in record.runs if each in runs])
@@ -80,9 +84,13 @@ def _all_of_one_training(history: History, runs: Mapping[str, RunRecord], beside
     takers = {run.id for run in runs.values() if "source" in run.settings}
     found = [each for each in history.experiments() if takers & {*each.runs}]
     found.sort(key=lambda each: each.id != beside)
-    of = [next(runs[run] for run in each.runs if run in takers) for each in found]
-    alike = [(run.training, run.task.get("model")) for run in of]
+    alike = [_kind(next(runs[run] for run in each.runs if run in takers)) for each in found]
     return [each for each, kind in zip(found, alike, strict=True) if kind == alike[0]]
+
+
+def _kind(run: RunRecord) -> tuple[dict[str, Any], str | None]:
+    """What runs have alike whose accuracies may stand beside one another."""
+    return run.training, run.task.get("model")
 
 
 def _of_experiment(history: History, runs: Sequence[RunRecord]) -> Iterable[Transfer]:
