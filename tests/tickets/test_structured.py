@@ -73,3 +73,16 @@ def test_single_weights_are_compared_with_the_experiments_and_with_the_same_netw
         assert found["single", name].jaccard.low is not None
     # What is pruned by magnitude keeps more of rows with large weights than chance does.
     assert found["single", "rows by norm"].beyond_chance == 1
+
+
+OTHERS = [{"classes": ["5", "6"]}, {"classes": ["6", "7", "8", "9"]}]
+
+
+@pytest.mark.parametrize("taken", [{"source": OTHERS[0]}, {"tasks": OTHERS}])
+def test_a_head_of_other_classes_is_left_out(tmp_path, taken):
+    task = {**TASK, "classes": ["0", "1", "2"]}
+    technique = {"name": "taken", "retrain": "rewind", **taken}
+    history = prunus.run({**RECIPE, "seeds": [0], "task": task, "technique": [technique]}, history=tmp_path, jobs=1)
+    [found] = beside_structured(gather_rounds(history)[-1])
+    assert (found.first, found.second) == ("taken", "rows by norm")
+    assert [*found.layers] == ["fc1.weight", "fc2.weight"]

@@ -23,7 +23,8 @@ def beside_structured(found: Round, view: str = "row") -> list[Comparison]:
     """Compare every technique that prunes single weights with structured pruning, seed by seed.
 
     With ``by_norm`` of the same trained network, at the same number of weights in each layer, and with every technique
-    of the experiment that prunes groups, at the same sparsity over all.
+    of the experiment that prunes groups, at the same sparsity over all. A head that is new, for a ticket was found on a
+    task of other classes, has not been trained there, and is left out of the former.
 
     Args:
         found: the techniques at one sparsity.
@@ -54,7 +55,7 @@ def beside_structured(found: Round, view: str = "row") -> list[Comparison]:
             if origin is not None:
                 if origin.id not in trained:
                     trained[origin.id] = _weights(origin)
-                of_norms[seed] = by_norm(trained[origin.id], masks[technique][seed], view)
+                of_norms[seed] = by_norm(trained[origin.id], _alike(masks[technique][seed], trained[origin.id]), view)
         name = f"{view}s by norm"
         others = [(name, of_norms), *((each, masks[each]) for each in structured)]
         pairs = [compare_two(technique, each, {technique: masks[technique], each: its}) for each, its in others]
@@ -96,6 +97,13 @@ def by_norm(weights: Mapping[str, Tensor], masks: Masks, view: str = "row") -> M
         groups = whole.reshape(*norms.shape, *[1] * (mask.dim() - len(first)))
         found[name] = groups.expand(moved.shape).movedim(first, dimensions).contiguous()
     return Masks(found)
+
+
+def _alike(masks: Masks, weights: Mapping[str, Tensor]) -> Masks:
+    """The masks of what was trained in this shape."""
+    from prunus.masks.masks import Masks
+
+    return Masks({name: mask for name, mask in masks.items() if weights[name].shape == mask.shape})
 
 
 def _trained(state: State) -> State | None:
