@@ -83,6 +83,21 @@ def test_controls_of_what_was_taken_keep_its_layers_as_full(perform, restored):
     }
 
 
+@pytest.mark.parametrize("ticket", ["shuffled", "redrawn"])
+def test_a_new_head_is_whole_in_random_tickets_of_a_fixed_pattern_too(on_digits, ticket):
+    found = on_digits(
+        {"name": "taken", "pattern": "2:4", "retrain": "rewind", "source": {"classes": [*"567"]}, "ticket": ticket},
+        sparsities=[0.5],
+        task={"data": "digits", "model": "mlp", "classes": [*"01234"]},
+    )
+    for state in found["taken"]:
+        masks, taken = masks_of(state), masks_of(state.parent())
+        assert masks["fc3.weight"].all()
+        for name in ("fc1.weight", "fc2.weight"):
+            assert masks[name].sum() == taken[name].sum() == taken[name].numel() / 2
+            assert not torch.equal(masks[name], taken[name])
+
+
 def test_the_dense_network_beside_it_is_that_of_its_own_task(perform):
     history = perform(CARRIED)
     dense = next(each for each in history.candidates() if each.technique == "dense")

@@ -121,9 +121,10 @@ class TicketMaker(TechniqueMaker):
         if kind not in RANDOM:
             return allocation
         generator = torch.Generator().manual_seed(self.work.pruning_seed(kind, step.position))
-        return shuffled(
-            allocation, self.settings.pattern, replace(self._subject(step, model), generator=generator), None
-        )
+        subject = replace(self._subject(step, model), generator=generator)
+        found = shuffled(allocation, self.settings.pattern, subject, None)
+        whole = {name: mask for name, mask in ticket.masks.items() if bool(mask.all())}  # which N:M would prune
+        return replace(found, masks=Masks({**found.masks, **whole}))
 
 
 def fits(mask: Tensor, parameter: Tensor, name: str) -> bool:
