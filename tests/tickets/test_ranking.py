@@ -76,6 +76,15 @@ def test_one_sparsity_is_looked_at_and_a_missing_one_is_refused_with_those_that_
         rows(*several, sparsity=0.7)
 
 
+def test_a_sparsity_is_found_as_it_is_shown():
+    several = [ticket("a", [state(0.8), state(0.81), state(0.82)], sparsity=1 - 0.8**n) for n in (3, 15)]
+    for asked in (0.964816, 0.96482, 1 - 0.8**15):
+        [found] = rows(*several, sparsity=asked)
+        assert found.candidate.requested_sparsity == 1 - 0.8**15
+    with pytest.raises(SelectionError, match=r"no tickets at sparsity nan: it has some at 0\.488, 0\.964816"):
+        rows(*several, sparsity=float("nan"))
+
+
 def test_tickets_of_other_seeds_are_not_ranked():
     found = rank_tickets(
         Tickets({}, (ticket("a", [state(0.8), state(0.8), state(0.8)]), ticket("b", [state(0.9)], seeds=[0])))

@@ -81,6 +81,8 @@ def test_the_round_that_is_looked_at_is_the_highest_that_most_have_or_the_one_as
     there = ", ".join(f"{each:.4g}" for each in LEVELS)
     with pytest.raises(SelectionError, match=f"no masks at sparsity 0.7: it has some at {there}"):
         round_at(rounds, 0.7)
+    with pytest.raises(SelectionError, match="no masks at sparsity nan"):
+        round_at(rounds, float("nan"))
 
 
 def test_most_states_of_the_recipe_come_before_a_higher_sparsity():

@@ -9,6 +9,7 @@ from prunus.selection.candidates import Candidate, Replicate
 from prunus.selection.ranking import Ranking, rank
 from prunus.tickets.early_stopping import early_stop
 from prunus.tickets.gathering import FOUND, Ticket, Tickets
+from prunus.tickets.rounds import nearest
 
 
 def rank_tickets(tickets: Tickets, sparsity: float | None = None, *, controls: bool = False) -> Ranking:
@@ -19,7 +20,8 @@ def rank_tickets(tickets: Tickets, sparsity: float | None = None, *, controls: b
 
     Args:
         tickets: of one experiment; what several searches agree on is left out, for it has a sparsity of its own.
-        sparsity: that was asked for; the highest that most tickets have where None.
+        sparsity: as the recipe asked for it, or as it is shown, to two decimals of a per cent; the highest that most
+            tickets have where None.
         controls: rank the controls among them.
 
     Raises:
@@ -31,11 +33,12 @@ def rank_tickets(tickets: Tickets, sparsity: float | None = None, *, controls: b
         each for each in tickets.tickets if each.sparsity and not each.is_voted and (controls or each.kind == FOUND)
     ]
     counted = Counter(each.sparsity for each in ranked)
-    at = max(counted, key=lambda each: (counted[each], each), default=None) if sparsity is None else sparsity
+    most = max(counted, key=lambda each: (counted[each], each), default=None)
+    at = most if sparsity is None else nearest(counted, sparsity)
     candidates = [_candidate(each) for each in ranked if each.sparsity == at]
     if not candidates:
         there = ", ".join(f"{each:g}" for each in sorted(counted)) or "none"
-        where = "" if at is None else f" at sparsity {at}: it has some at {there}"
+        where = "" if sparsity is None else f" at sparsity {sparsity}: it has some at {there}"
         raise SelectionError(f"the experiment has no tickets{where}")
     return rank(candidates)
 

@@ -138,11 +138,22 @@ def round_at(rounds: Sequence[Round], sparsity: float | None = None) -> Round:
     """
     if sparsity is None:
         return max(rounds, key=lambda each: (each.targets, each.sparsity))
-    nearest = min(rounds, key=lambda each: abs(each.sparsity - sparsity))
-    if abs(nearest.sparsity - sparsity) > NEAR:
+    at = nearest([each.sparsity for each in rounds], sparsity)
+    if at is None:
         there = ", ".join(f"{each.sparsity:.4g}" for each in rounds)
         raise SelectionError(f"the experiment has no masks at sparsity {sparsity}: it has some at {there}")
-    return nearest
+    return next(each for each in rounds if each.sparsity == at)
+
+
+def nearest(there: Iterable[float], sparsity: float) -> float | None:
+    """The one that is meant by a sparsity as the recipe or a table has it, to two decimals of a per cent; None without.
+
+    Args:
+        there: sparsities to look among.
+        sparsity: that is asked for.
+    """
+    found = min(there, key=lambda each: abs(each - sparsity), default=None)
+    return found if found is not None and abs(found - sparsity) <= NEAR else None
 
 
 def found_masks(history: History, experiment: str | None = None, sparsity: float | None = None) -> tuple[float, Found]:

@@ -38,16 +38,17 @@ def transfer(
 ) -> None:
     """Say how good tickets of one task are on another: source by target."""
     from prunus.lookup import require_name
+    from prunus.tickets.rounds import nearest
     from prunus.tickets.transferring import transfers
 
     require_name("comparison", to, _COMPARED)
     found = transfers(opened(folder, *(experiments or ())), experiments or ())
     counted = Counter(each.sparsity for each in found)
-    at = max(counted, key=lambda each: (counted[each], each)) if sparsity is None else sparsity
-    shown = [each for each in found if each.sparsity == at]
-    if not shown:
+    at = max(counted, key=lambda each: (counted[each], each)) if sparsity is None else nearest(counted, sparsity)
+    if at is None:
         there = ", ".join(f"{each:g}" for each in sorted(counted))
-        raise SelectionError(f"no ticket was taken to another task at sparsity {at:g}: some were at {there}")
+        raise SelectionError(f"no ticket was taken to another task at sparsity {sparsity:g}: some were at {there}")
+    shown = [each for each in found if each.sparsity == at]
     if as_json:
         print_json([vars(each) for each in shown])
         return
