@@ -4,13 +4,21 @@ import pytest
 import torch
 
 import prunus
-from prunus.errors import SelectionError
+from prunus.errors import DataError, SelectionError
 from prunus.tasks.load import load_task
 from prunus.tickets import gather_tickets, stability
 from prunus.tickets.gathering import tickets_of
 
 TASK = {"data": "digits", "model": "mlp"}
 TICKETS = {"name": "late", "retrain": "rewind", "rewind_step": 10, "each": {"ticket": ["found", "reordered"]}}
+CHANGING = """
+def load(folder=None):
+    import dataclasses, os
+
+    found = load_data("digits")
+    test = dataclasses.replace(found.test, targets=9 - found.test.targets)
+    return dataclasses.replace(found, test=test) if os.environ.get("OTHER_DIGITS") else found
+"""
 RECIPE = {"seeds": [0, 1], "sparsities": [0.5], "task": TASK, "training": {"epochs": 2}, "technique": [TICKETS]}
 
 
@@ -37,6 +45,17 @@ def test_the_ends_of_a_path_are_the_recorded_errors_and_signs_those_of_the_rewou
     assert found.signs.mean == pytest.approx(sum(kept) / 2)
     assert 0 < found.change.mean < 2
     assert found.sibling_signs.mean > 0.5
+
+
+def test_data_that_have_changed_are_not_measured(tmp_path, monkeypatch):
+    (tmp_path / "changingdata.py").write_text("from prunus.tasks.load import load_data\n\n\n" + CHANGING)
+    monkeypatch.syspath_prepend(tmp_path)
+    task = {"data": "changingdata:load", "model": "mlp"}
+    history = prunus.run({**RECIPE, "seeds": [0], "task": task}, history=tmp_path / "history", jobs=1)
+    assert stability(history, gather_tickets(history), points=2)
+    monkeypatch.setenv("OTHER_DIGITS", "1")
+    with pytest.raises(DataError, match="data of 'changingdata:load' have changed since run"):
+        stability(history, gather_tickets(history), points=2)
 
 
 def test_tickets_without_siblings_are_refused_with_what_makes_them(tmp_path):

@@ -5,11 +5,9 @@ from __future__ import annotations
 import contextlib
 import math
 import time
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple
-
-import torch
 
 from prunus.errors import DataError, HistoryError, PrunusError, UnknownNameError
 from prunus.experiments.base_work import BaseWork
@@ -18,6 +16,7 @@ from prunus.experiments.kinds import PERFORMERS
 from prunus.experiments.performer import Finished, Performer
 from prunus.history.records import RunRecord, StateRecord
 from prunus.history.store import History
+from prunus.training.threads import one_thread
 from prunus.training.together.advance import fit_together
 from prunus.training.together.fit import Fit, Outcome
 
@@ -159,20 +158,6 @@ class _Run:
                 finished = yield from performer.make(position)
                 seconds = self._seconds + time.perf_counter() - self._since
                 history.add(_state_record(work, position, finished, history, seconds))
-
-
-@contextlib.contextmanager
-def one_thread() -> Iterator[None]:
-    """Compute on one thread: sums split over more of them end in other last digits, and so in other weights.
-
-    The cores are used by working on several runs at once.
-    """
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 def now() -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 import json
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -52,7 +51,8 @@ class Workshop:
         identity = json.dumps(work.task)
         named = [work.task[key] for key in ("target", "model", "data") if key in work.task]
         own = next((name for name in named if ":" in name), "")
-        return cls(_task(identity), work.training, _data_digest(identity), own)
+        task = _task(identity)
+        return cls(task, work.training, task.data.digest, own)
 
     def own_code(self) -> AbstractContextManager[None]:
         """Where the network runs: what it raises becomes a ``UserCodeError`` if it, or its data, are the user's."""
@@ -116,22 +116,9 @@ class Workshop:
 def forget_tasks() -> None:
     """Load tasks and their data anew when they are asked for next."""
     _task.cache_clear()
-    _data_digest.cache_clear()
 
 
 @functools.lru_cache(maxsize=2)
 def _task(identity: str) -> Task:
     """The task of these settings; the digest of the user's own source among them makes changed code a new task."""
     return recorded_task(json.loads(identity))
-
-
-@functools.lru_cache(maxsize=2)
-def _data_digest(identity: str) -> str:
-    """Digest of the examples of all splits."""
-    hasher = hashlib.sha256()
-    for split, examples in _task(identity).data.splits().items():
-        for part in (examples.inputs, examples.targets, examples.groups):
-            if part is not None:
-                hasher.update(f"{split}{part.dtype}{tuple(part.shape)}".encode())
-                hasher.update(part.contiguous().view(-1).view(torch.uint8).numpy().data)
-    return hasher.hexdigest()[:16]

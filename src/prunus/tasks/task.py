@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -117,6 +119,17 @@ class Data:
     def splits(self) -> dict[str, Examples]:
         """The splits by name, in the order train, validation, test."""
         return {"train": self.train, "validation": self.validation, "test": self.test}
+
+    @functools.cached_property
+    def digest(self) -> str:
+        """Of the examples of all splits, so that data that change behind a name are noticed."""
+        hasher = hashlib.sha256()
+        for split, examples in self.splits().items():
+            for part in (examples.inputs, examples.targets, examples.groups):
+                if part is not None:
+                    hasher.update(f"{split}{part.dtype}{tuple(part.shape)}".encode())
+                    hasher.update(part.contiguous().view(-1).view(torch.uint8).numpy().data)
+        return hasher.hexdigest()[:16]
 
     def of_classes(self, names: Sequence[str]) -> Data:
         """The examples of these classes alone, in their order; the targets are numbered as the names are listed.

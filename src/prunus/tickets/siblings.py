@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from prunus.errors import SelectionError
-from prunus.history.records import StateRecord
+from prunus.errors import DataError, SelectionError
+from prunus.history.records import RunRecord, StateRecord
 from prunus.history.state import State
 from prunus.history.store import History
 from prunus.selection.statistics import Interval, mean_interval
 from prunus.tickets.connectivity import POINTS, Path, linear_path, relative_change, same_signs
 from prunus.tickets.gathering import FOUND, UNPRUNED, Ticket, Tickets, paired
+from prunus.tickets.transferring import task_name
+from prunus.training.threads import one_thread
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -60,7 +62,7 @@ def stability(history: History, tickets: Tickets, points: int = POINTS) -> list[
 
     Raises:
         SelectionError: none has a sibling.
-        DataError: the data cannot be read.
+        DataError: the data cannot be read, or have changed since.
 
     Source: Frankle et al. 2020 (arXiv:1912.05671) for the barrier, of networks that are spawned from step k as in
         figure 1; that kept weights tend to keep their sign is of Zhou et al. 2019 (arXiv:1905.01067).
@@ -90,9 +92,7 @@ def stability(history: History, tickets: Tickets, points: int = POINTS) -> list[
 def _stability(
     history: History, ticket: Ticket, pairs: list[tuple[StateRecord, ...]], tickets: Tickets, points: int
 ) -> Stability:
-    from prunus.tasks.load import recorded_task
-
-    task = recorded_task(history.run(pairs[0][0].run).task)
+    task = _task(history.run(pairs[0][0].run))
     paths, numbers = [], []
     for own, other in pairs:
         first = _first_weights(history, other if ticket.kind == UNPRUNED else own, tickets, task.build())
@@ -101,6 +101,24 @@ def _stability(
         numbers.append(measured)
     barrier = mean_interval([path.barrier for path in paths])
     return Stability(ticket, tuple(paths), barrier, *map(mean_interval, zip(*numbers, strict=True)))
+
+
+def _task(run: RunRecord) -> Task:
+    """The task of the run, with the data that it was recorded with.
+
+    Raises:
+        DataError: they have changed.
+    """
+    from prunus.tasks.load import recorded_task
+
+    with one_thread():
+        task = recorded_task(run.task)
+    if run.environment.get("data", task.data.digest) != task.data.digest:
+        raise DataError(
+            f"the data of {task_name(run.task)!r} have changed since run {run.id} was recorded, so that what is "
+            "measured now would not be of what was trained then: give back the data of then"
+        )
+    return task
 
 
 def _measured(
