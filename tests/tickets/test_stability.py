@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import math
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -45,6 +48,15 @@ def test_the_ends_of_a_path_are_the_recorded_errors_and_signs_those_of_the_rewou
     assert found.signs.mean == pytest.approx(sum(kept) / 2)
     assert 0 < found.change.mean < 2
     assert found.sibling_signs.mean > 0.5
+
+
+def test_barriers_that_are_rounded_alike_are_no_interval_without_width(tmp_path):
+    history = prunus.run({**RECIPE, "training": {"epochs": 1}}, history=tmp_path, jobs=1)
+    tickets = gather_tickets(history)
+    both = [replace(each, states=dict.fromkeys((0, 1), each.states[0])) for each in tickets.tickets]
+    [found] = stability(history, replace(tickets, tickets=tuple(both)), points=2)
+    half = 12.706 * math.sqrt(2 / 12) / 300 / math.sqrt(2)
+    assert found.barrier.high - found.barrier.mean == pytest.approx(half, rel=1e-3)
 
 
 def test_data_that_have_changed_are_not_measured(tmp_path, monkeypatch):

@@ -12,7 +12,7 @@ from prunus.errors import DataError, SelectionError
 from prunus.history.records import RunRecord, StateRecord
 from prunus.history.state import State
 from prunus.history.store import History
-from prunus.selection.statistics import Interval, mean_interval
+from prunus.selection.statistics import Interval, mean_interval, rounding_spread
 from prunus.tickets.connectivity import POINTS, Path, linear_path, relative_change, same_signs
 from prunus.tickets.gathering import FOUND, UNPRUNED, Ticket, Tickets, paired
 from prunus.tickets.transferring import task_name
@@ -34,7 +34,7 @@ class Stability:
     Attributes:
         ticket: that was found, or the dense network, whose sparsity is 0.
         paths: error on the test split along the straight line between the two, one for each seed.
-        barrier: rise of the error along it.
+        barrier: rise of the error along it; no interval is narrower than the rounding to one test example makes it.
         sibling_signs: fraction of the kept weights that have the same sign in both.
         apart: how far their kept weights are from one another, relative to those of the first.
         signs: fraction of the kept weights that end with the sign with which they began.
@@ -99,7 +99,8 @@ def _stability(
         path, measured = _measured(task, first, history.state(own.id), history.state(other.id), points)
         paths.append(path)
         numbers.append(measured)
-    barrier = mean_interval([path.barrier for path in paths])
+    examples = len(task.data.test.targets.flatten())
+    barrier = mean_interval([path.barrier for path in paths], least_spread=rounding_spread(1 / examples))
     return Stability(ticket, tuple(paths), barrier, *map(mean_interval, zip(*numbers, strict=True)))
 
 
