@@ -155,3 +155,4 @@ def test_weights_of_tickets_of_another_task_are_compared_with_those_that_they_br
         assert found[f"t, {carry}"].signs.mean == pytest.approx(float(same.float().mean()))
         assert found[f"t, {carry}"].signs.mean > 0.8
         assert found[f"t, {carry}"].change.mean > 0
+        assert found[f"t, {carry}"].ticket.rewind_step == (late if carry == "late" else 0)

@@ -26,7 +26,8 @@ class Ticket:
         kind: ``"found"``, or what the control has changed: see ``ticket`` of a recipe.
         sparsity: that was asked for; 0 of what is unpruned.
         states: seed → the trained ticket.
-        rewind_step: step of the dense training whose weights were its first ones.
+        rewind_step: step of the dense training whose weights were its first ones; of that on the other task where it
+            has brought them.
         search: what tickets have in common that one search has found, whatever the step that it rewinds to.
         origin: what a ticket of another task has in common with those that the same search finds on the task itself.
     """
@@ -133,7 +134,9 @@ def _is_ticket(state: StateRecord, run: RunRecord) -> bool:
 def _ticket(run: RunRecord, sparsity: float, states: Mapping[int, StateRecord]) -> Ticket:
     settings = run.settings
     family, search = _without(settings, "name", "ticket"), _without(settings, "name", "ticket", "rewind_step")
-    kind, step = settings.get("ticket", FOUND), settings.get("rewind_step", 0)
+    kind = settings.get("ticket", FOUND)
+    begins_late = "source" not in settings or settings.get("carry") == "late"
+    step = settings.get("rewind_step", 0) if begins_late else 0
     return Ticket(run.technique, family, kind, sparsity, states, step, search, _without(settings, *_ORIGIN))
 
 
