@@ -138,6 +138,16 @@ def test_the_same_classes_in_another_order_are_the_task_itself():
         Recipe.of({"sparsities": [0.5], "task": task, "technique": [technique]})
 
 
+@pytest.mark.parametrize("taken", [{"source": "mnist"}, {"tasks": ["mnist", "mnist5k"]}])
+def test_tickets_that_have_seen_the_test_examples_are_refused(values, taken):
+    task = {"data": "mnist5k", "model": "lenet-300-100"}
+    with pytest.raises(RecipeError, match="the test examples of mnist5k are among those that mnist trains on"):
+        Recipe.of(values({"retrain": "rewind", **taken}, task=task))
+    Recipe.of(values({"retrain": "rewind", "source": "mnist5k"}, task={**task, "data": "mnist"}))
+    others = {"source": {"data": "mnist", "classes": ["2", "3"]}}
+    Recipe.of(values({"retrain": "rewind", **others}, task={**task, "classes": ["0", "1"]}))
+
+
 def test_a_source_that_is_a_function_goes_with_such_a_task_alone():
     values = {"sparsities": [0.5], "task": {"data": "digits", "model": "mlp"}}
     with pytest.raises(RecipeError, match="name data instead"):
