@@ -2,8 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from prunus.experiments.identity import derive_seed, digest
+from prunus.experiments.identity import derive_seed
 from prunus.experiments.recipe import Recipe
+from prunus.files.canonical import digest
 
 DIGITS = {"data": "digits", "model": "mlp"}
 PLAIN = {"sparsities": [0.5], "task": DIGITS, "technique": [{}]}

@@ -70,6 +70,19 @@ def test_data_that_have_changed_are_not_measured(tmp_path, monkeypatch):
         stability(history, gather_tickets(history), points=2)
 
 
+def test_networks_are_not_measured_by_code_that_has_changed(tmp_path, monkeypatch):
+    module = tmp_path / "changingmodel.py"
+    code = "from prunus.tasks import build_model\n\ndef build(*task):\n    return build_model('mlp', *task)\n"
+    module.write_text(code)
+    monkeypatch.syspath_prepend(tmp_path)
+    task = {"data": "digits", "model": "changingmodel:build"}
+    history = prunus.run({**RECIPE, "seeds": [0], "task": task}, history=tmp_path / "history", jobs=1)
+    assert stability(history, gather_tickets(history), points=2)
+    module.write_text(code + "\n# and more\n")
+    with pytest.raises(DataError, match="source of changingmodel:build has changed since run"):
+        stability(history, gather_tickets(history), points=2)
+
+
 def test_tickets_without_siblings_are_refused_with_what_makes_them(tmp_path):
     history = prunus.run({**RECIPE, "technique": [{"retrain": "rewind"}]}, history=tmp_path, jobs=1)
     with pytest.raises(SelectionError, match=r"add ticket = 'reordered' .* and 'unpruned' for that of the dense"):

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Self, TypeVar
 
-from prunus.experiments.identity import digest
 from prunus.experiments.seeds import Seeds
+from prunus.files.canonical import digest
 
 
 @dataclass(frozen=True)

@@ -1,16 +1,10 @@
-"""Digests that identify work, and the seeds derived from them."""
+"""Seeds derived from what they are for."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 from typing import Any
-
-
-def digest(value: Any) -> str:
-    """Sixteen hexadecimal digits of SHA-256 over the value as canonical JSON."""
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def derive_seed(*parts: Any) -> int:

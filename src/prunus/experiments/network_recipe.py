@@ -12,8 +12,6 @@ from pydantic import Field, field_validator, model_validator
 
 from prunus.errors import PrunusError
 from prunus.experiments.base_work import with_needs
-from prunus.experiments.code import code_digests
-from prunus.experiments.identity import digest
 from prunus.experiments.lines import Path as KeyPath
 from prunus.experiments.messages import mistakes
 from prunus.experiments.recipe import Recipe
@@ -22,7 +20,9 @@ from prunus.experiments.task_settings import SourceSettings, TaskSettings
 from prunus.experiments.technique_labels import made_label
 from prunus.experiments.technique_settings import TechniqueSettings
 from prunus.experiments.work import Work
+from prunus.files.canonical import digest
 from prunus.masks.pattern_names import read_pattern
+from prunus.tasks.code import code_digests
 from prunus.training.plan import Plan
 
 UNPRUNED = "unpruned, from step"

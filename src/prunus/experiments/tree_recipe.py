@@ -10,14 +10,14 @@ from pydantic import Field, model_validator
 
 from prunus.errors import ArgumentError, PrunusError
 from prunus.experiments.base_work import with_needs
-from prunus.experiments.code import code_digests
-from prunus.experiments.identity import digest
 from prunus.experiments.lines import Path as KeyPath
 from prunus.experiments.messages import mistakes
 from prunus.experiments.recipe import Recipe
 from prunus.experiments.tree_settings import GrowingSettings, TreeTaskSettings, TreeTechniqueSettings
 from prunus.experiments.tree_work import TreeWork
+from prunus.files.canonical import digest
 from prunus.lookup import own_code, unknown_name
+from prunus.tasks.code import code_digests
 from prunus.trees.table import ESTIMATORS, METHODS
 
 

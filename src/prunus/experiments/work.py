@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal, Self
 
 from prunus.experiments.base_work import BaseWork
-from prunus.experiments.identity import derive_seed, digest
+from prunus.experiments.identity import derive_seed
 from prunus.experiments.technique_settings import TechniqueSettings
+from prunus.files.canonical import digest
 from prunus.schedules.rounds import rounds_to
 from prunus.training.plan import Plan
 

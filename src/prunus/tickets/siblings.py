@@ -105,13 +105,21 @@ def _stability(
 
 
 def _task(run: RunRecord) -> Task:
-    """The task of the run, with the data that it was recorded with.
+    """The task of the run, with the code and the data that it was recorded with.
 
     Raises:
         DataError: they have changed.
     """
+    from prunus.tasks.code import code_digests
     from prunus.tasks.load import recorded_task
 
+    named = code_digests(*(run.task.get(key) for key in ("data", "model", "target")))
+    for name, digest in named.items():
+        if run.task.get(name, digest) != digest:
+            raise DataError(
+                f"the {name} has changed since run {run.id} was recorded, so that what is measured now would not be of "
+                "what was trained then: give back the code of then"
+            )
     with one_thread():
         task = recorded_task(run.task)
     if run.environment.get("data", task.data.digest) != task.data.digest:

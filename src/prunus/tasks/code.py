@@ -16,7 +16,7 @@ from importlib.machinery import ModuleSpec
 from pathlib import Path
 
 from prunus.errors import ArgumentError
-from prunus.experiments.identity import digest
+from prunus.files.canonical import digest
 
 _INSTALLED = frozenset({"site-packages", "dist-packages"})
 _OURS = frozenset({"prunus"})  # what prunus computes is not the user's to change

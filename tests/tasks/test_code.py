@@ -12,7 +12,7 @@ import zipfile
 import pytest
 
 from prunus.errors import ArgumentError, UserCodeError
-from prunus.experiments.code import code_digest
+from prunus.tasks.code import code_digest
 
 RAISES = "raise RuntimeError('code was run')"
 
