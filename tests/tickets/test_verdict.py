@@ -5,7 +5,7 @@ import math
 import pytest
 
 import prunus
-from prunus.errors import SelectionError
+from prunus.errors import ArgumentError, SelectionError
 from prunus.history.records import StateRecord
 from prunus.outcomes import ClassOutcome, CurvePoint, SplitOutcome
 from prunus.report.page import render
@@ -69,6 +69,12 @@ def test_margins_are_those_that_are_asked_for():
     assert word(worse, dense) == "losing"
     assert word(worse, dense, margin=0.02) == "undecided"
     assert word(worse, dense, margin=0.02, later=0.2) == "winning"
+
+
+@pytest.mark.parametrize("settings", [{"margin": -0.1}, {"later": math.nan}])
+def test_margins_that_say_nothing_are_refused(settings):
+    with pytest.raises(ArgumentError, match="must be at least 0, got"):
+        judge(Tickets({}, ()), **settings)
 
 
 def test_without_curves_nothing_is_said_of_steps_and_one_seed_decides_nothing():

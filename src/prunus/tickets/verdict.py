@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from prunus.errors import ArgumentError
 from prunus.selection.statistics import Interval, mean, mean_interval, rounding_spread
 from prunus.tickets.early_stopping import Stop, accuracy_difference, early_stop
 from prunus.tickets.gathering import FOUND, Ticket, Tickets, paired
@@ -50,9 +51,15 @@ def judge(tickets: Tickets, *, margin: float = MARGIN, later: float = LATER) -> 
         margin: of accuracy, in [0, 1].
         later: fraction of the steps after which the dense network stops.
 
+    Raises:
+        ArgumentError: ``margin`` or ``later`` is negative or no number.
+
     Source: Frankle & Carbin 2019, section 1 (arXiv:1803.03635), for what a winning ticket is; that differences are
         tested against margins, and not for being none, is the usual test of non-inferiority.
     """
+    for name, value in (("margin", margin), ("later", later)):
+        if not value >= 0:
+            raise ArgumentError(f"{name} must be at least 0, got {value}")
     return [
         _judged(each, tickets, margin, later)
         for each in tickets.tickets
