@@ -96,7 +96,7 @@ def test_of_many_tickets_the_best_are_shown_and_the_others_counted(make):
     accuracies = {each.ticket.technique: each.accuracy.mean for each in judge(gather_tickets(history))}
     shown = [accuracies[family.technique] for family in found.families]
     assert shown == sorted(accuracies.values(), reverse=True)[:MOST_FAMILIES]
-    assert "Shown of the best 3 tickets there; 1 other left out." in re.sub(r"\s+", " ", render(history))
+    assert "Shown are the best 3 tickets there; 1 other left out." in re.sub(r"\s+", " ", render(history))
 
 
 def test_the_beginning_of_a_training_does_not_flatten_the_rest():
