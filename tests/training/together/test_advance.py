@@ -227,6 +227,18 @@ def test_what_a_stack_that_is_given_up_has_done_is_undone(stacks):
     assert stacks == []
 
 
+@pytest.mark.parametrize(("widths", "batch"), [((64, 7, 10), 2), ((64, 5, 10), 3), ((64, 30, 10), 5), ((64, 5, 10), 6)])
+def test_a_stack_of_few_rows_or_columns_ends_bit_for_bit_too(widths, batch):
+    """Their products may round otherwise, which a single batch may hide."""
+    first, hidden, last = widths
+
+    def build():
+        return nn.Sequential(nn.Flatten(), nn.Linear(first, hidden), nn.ReLU(), nn.Linear(hidden, last))
+
+    for optimizer in ("sgd", "adam", "rmsprop"):
+        assert same_as_alone(asked(build, trainer(batch, 61, optimizer=optimizer), dense=(0, 1, 2)))
+
+
 def test_what_a_stack_computes_otherwise_at_last_is_trained_alone(stacks):
     assert same_as_alone(asked(ScaledOnceLarge, trainer(batch=75, learning_rate=0.1)))
     assert stacks == []

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import Any, cast, final
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import linear
 
 VECTOR_BYTES = 64  # of the widest registers of a processor
+FEWEST_COMPARED = 4000  # elements of products; where kernels differ, one in 150 or more of them did
 
 
 @final
@@ -59,9 +62,15 @@ class StackedLinear(nn.Module):
         self._count = len(members)
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """Each member's share of the batch by its own weights."""
-        rows = inputs.reshape(self._count, -1, inputs.shape[-1])
-        outputs = cast(Tensor, _Affine.apply(rows, self.weight(), self.bias and self.bias()))
+        """Each member's share of the batch by its own weights.
+
+        Raises:
+            ArithmeticError: see ``rounds_as_alone``.
+        """
+        rows, weight = inputs.reshape(self._count, -1, inputs.shape[-1]), self.weight()
+        if not rounds_as_alone(rows.shape, weight.shape[1], rows.dtype, self.bias is not None, rows.requires_grad):
+            raise ArithmeticError("a batched product of this size rounds otherwise than products one by one")
+        outputs = cast(Tensor, _Affine.apply(rows, weight, self.bias and self.bias()))
         return outputs.view(*inputs.shape[:-1], -1)
 
 
@@ -87,3 +96,38 @@ class _Affine(torch.autograd.Function):
             torch.bmm(gradient.transpose(1, 2), inputs) if by_weight else None,
             gradient.sum(1) if by_bias else None,
         )
+
+
+@functools.cache
+@torch.enable_grad()
+def rounds_as_alone(shape: torch.Size, outputs: int, dtype: torch.dtype, biased: bool, by_inputs: bool) -> bool:
+    """Whether a batched product and its derivatives are to the bit those of its factors one by one.
+
+    Which kernels are taken depends on the sizes. Those for a few rows or columns add in another order, or round once
+    where others round twice; the numbers of one batch may hide it, so that others are drawn.
+
+    Args:
+        shape: (K, B, in) of the inputs.
+        outputs: of each layer.
+        dtype: of all.
+        biased: whether a bias is added.
+        by_inputs: whether the derivative by the inputs is taken too.
+    """
+    generator = torch.Generator().manual_seed(0)
+    count, rows, inputs = shape
+
+    def drawn(*sizes: int) -> Tensor:
+        return torch.randn(count, *sizes, generator=generator, dtype=dtype, requires_grad=True)
+
+    for _ in range(0, FEWEST_COMPARED, count * min(rows * inputs, rows * outputs, inputs * outputs)):
+        factors = [drawn(outputs, inputs), *[drawn(outputs)] * biased, *[drawn(rows, inputs)] * by_inputs]
+        weight, bias = factors[0], factors[1] if biased else None
+        given = factors[-1] if by_inputs else drawn(rows, inputs).detach()
+        together = cast(Tensor, _Affine.apply(given, weight, bias))
+        alone = [linear(given[k].clone(), weight[k], None if bias is None else bias[k]) for k in range(count)]
+        gradient = drawn(rows, outputs).detach()
+        found = torch.autograd.grad(together, factors, gradient)
+        expected = torch.autograd.grad(alone, factors, [each.clone() for each in gradient])
+        if not all(map(torch.equal, (together, *found), (torch.stack(alone), *expected))):
+            return False
+    return True
