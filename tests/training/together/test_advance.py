@@ -239,6 +239,17 @@ def test_a_stack_of_few_rows_or_columns_ends_bit_for_bit_too(widths, batch):
         assert same_as_alone(asked(build, trainer(batch, 61, optimizer=optimizer), dense=(0, 1, 2)))
 
 
+@pytest.mark.parametrize("activation", [nn.ELU, nn.Mish, nn.SELU, nn.SiLU, nn.Sigmoid, nn.Softplus])
+def test_a_stack_of_other_activations_ends_bit_for_bit_too(activation, stacks):
+    """Their kernels compute the end of a tensor otherwise, which a single batch may hide."""
+
+    def build():
+        return nn.Sequential(nn.Flatten(), nn.Linear(64, 20), activation(), nn.Linear(20, 10))
+
+    assert same_as_alone(asked(build, trainer(15, optimizer="sgd"), dense=(0, 1, 2)))
+    assert stacks == [3]
+
+
 def test_what_a_stack_computes_otherwise_at_last_is_trained_alone(stacks):
     assert same_as_alone(asked(ScaledOnceLarge, trainer(batch=75, learning_rate=0.1)))
     assert stacks == []

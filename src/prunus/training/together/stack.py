@@ -16,6 +16,7 @@ from prunus.training.batches import Batch
 from prunus.training.together.linear import StackedLinear, StackedParameter
 
 Loss = Callable[[Tensor, Tensor], Tensor]
+ALIKE = (nn.Flatten, nn.Identity, nn.ReLU)  # round no element otherwise at the end of a tensor than in its middle
 
 
 @final
@@ -47,8 +48,9 @@ class Stack:
     """Models of one structure as one model, which takes fewer operations than one after the other.
 
     The batch of each model follows that of the one before: with K models and batches of B examples, the inputs are
-    (K·B, …). What treats examples one by one, as activations do, need not know of this. Linear layers are one batched
-    product; every other module with parameters or buffers of its own computes share by share.
+    (K·B, …). What treats examples one by one need not know of this. Linear layers are one batched product; every other
+    module with parameters or buffers of its own computes share by share, and so do activations but for ReLU, of which
+    kernels compute the last elements of a tensor, fewer than fill a register, otherwise than the rest.
 
     While the stack exists, the parameters of its models are its own, or views of them, so that each model can be
     looked at at any time; ``release`` gives them back memory of their own.
@@ -126,6 +128,8 @@ def _replace(members: Sequence[nn.Module], shared: set[int], replacements: dict[
     if type(first) is nn.Linear and not shared & {id(each) for each in own}:
         replacements[id(first)] = StackedLinear(cast(Sequence[nn.Linear], members))
     elif own:
+        replacements[id(first)] = Beside(members)
+    elif not [*first.children()] and type(first) not in ALIKE:
         replacements[id(first)] = Beside(members)
     else:
         for name, _ in first.named_children():
