@@ -43,6 +43,7 @@ reproduce-quick: $(VENV)/developing
 	$(BIN)/python reproductions/paganini_forde_2020.py --quick
 	$(BIN)/python reproductions/morcos_2019.py --quick
 	$(BIN)/python reproductions/renda_2020.py --quick
+	$(BIN)/python reproductions/frankle_2020.py --quick
 
 # torch first and pinned: without the constraint pip takes a build of several gigabytes
 $(VENV)/installed: pyproject.toml constraints.txt
