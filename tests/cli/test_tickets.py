@@ -43,7 +43,7 @@ def told(folder, monkeypatch):
 
 def test_every_ticket_is_judged_at_80_columns(told):
     lines = told().splitlines()
-    assert re.fullmatch(r"dense: \d\d\.\d ±\d+\.\d, stops at \d+ ±\d+ of 80 steps", lines[0])
+    assert re.fullmatch(r"dense: \d\d\.\d ±\d+\.\d, stops at \d+ ±\d+ of 80 steps, measured every 10", lines[0])
     assert lines[1] == "tickets: test accuracy in %, mean of 3 seeds ± half the 95 % interval"
     assert all(len(line) <= 82 for line in lines)
     assert [line.split()[0] for line in lines if line.lstrip()[:1].isdigit()] == ["50", "10"]
@@ -280,3 +280,13 @@ def test_an_unfinished_experiment_is_said_to_be_so(folder, told, tmp_path):
         done.stderr,
     )
     assert json.loads(done.stdout)[1]["accuracy"]["count"] == 2
+
+
+@pytest.mark.parametrize("command", ["verdict", "rank", "compare"])
+def test_tickets_that_are_still_to_come_are_not_said_to_be_missing(command, folder, tmp_path):
+    copy = tmp_path / "copy"
+    shutil.copytree(folder, copy)
+    for path in copy.glob("runs/*/states/*.json"):
+        path.unlink()
+    done = CliRunner().invoke(app, ["tickets", command, "--history", str(copy)])
+    assert "nothing to show yet: 12 of its 12 runs are not complete; run the recipe again" in str(done.exception)

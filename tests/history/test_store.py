@@ -109,8 +109,11 @@ def test_ids_may_be_shortened_as_long_as_they_are_unique(history, make):
         history.state("de")
     with pytest.raises(ArgumentError, match="3 runs have an id that begins with 'ab': abc, abc1, abc2; give more"):
         history.run("ab")
-    for find in (history.run, history.state, history.states, history.experiment, history.restricted_to):
+    for find in (history.run, history.state, history.states):
         with pytest.raises(UnknownNameError, match=r"has an id that begins with 'x': `prunus history` lists them"):
+            find("x")
+    for find in (history.experiment, history.restricted_to):
+        with pytest.raises(UnknownNameError, match=r"begins with 'x': `prunus history --experiments` lists them"):
             find("x")
 
 

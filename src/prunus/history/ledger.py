@@ -91,7 +91,8 @@ class Ledger:
         rows = [row for row in rows if runs is None or not row.run or row.run in runs]
         rows = [row for row in rows if row.id == prefix] or rows
         if not rows:
-            raise UnknownNameError(f"no {kind} has an id that begins with {prefix!r}: `prunus history` lists them")
+            lists = "`prunus history --experiments`" if kind == "experiment" else "`prunus history`"
+            raise UnknownNameError(f"no {kind} has an id that begins with {prefix!r}: {lists} lists them")
         if len(rows) > 1:
             listed = ", ".join(row.id for row in rows[:_MOST_LISTED]) + (" …" if len(rows) > _MOST_LISTED else "")
             raise ArgumentError(

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from prunus.errors import SelectionError
 from prunus.history.query import Comparison
-from prunus.history.records import OWN_CHOICE, RunRecord, StateRecord
+from prunus.history.records import OWN_CHOICE, ExperimentRecord, RunRecord, StateRecord
 from prunus.history.store import History
 from prunus.selection.statistics import mean
 
@@ -92,11 +93,26 @@ def gather_tickets(history: History, experiment: str | None = None) -> Tickets:
     runs = {run.id: run for run in view.runs()}
     found = tickets_of([runs[each] for each in record.runs if each in runs], [each.record for each in view.states()])
     if not found.tickets:
+        require_finished(history, record)
         raise SelectionError(
             f"the experiment {record.id} has no tickets: what was pruned and trained again from its first weights, by "
             "retrain = 'rewind'"
         )
     return found
+
+
+def require_finished(history: History, experiment: ExperimentRecord) -> None:
+    """Ensure that what an experiment lacks is not only still to come.
+
+    Raises:
+        SelectionError: some of its runs are not complete.
+    """
+    missing = sum(not history.complete(run) for run in experiment.runs)
+    if missing:
+        raise SelectionError(
+            f"the experiment {experiment.id} has nothing to show yet: {missing} of its {len(experiment.runs)} runs are "
+            "not complete; run the recipe again to go on"
+        )
 
 
 def tickets_of(runs: Iterable[RunRecord], states: Iterable[StateRecord]) -> Tickets:
@@ -141,7 +157,7 @@ def _ticket(run: RunRecord, sparsity: float, states: Mapping[int, StateRecord]) 
 
 
 def _without(settings: Mapping[str, Any], *keys: str) -> str:
-    return repr(sorted((key, value) for key, value in settings.items() if key not in keys))
+    return json.dumps({key: value for key, value in settings.items() if key not in keys}, sort_keys=True)
 
 
 def paired(first: Mapping[int, StateRecord], second: Mapping[int, StateRecord]) -> Iterator[tuple[StateRecord, ...]]:

@@ -11,6 +11,7 @@ from prunus.history.records import RunRecord, StateRecord
 from prunus.history.state import State
 from prunus.history.store import History
 from prunus.selection.statistics import Interval, mean_interval
+from prunus.tickets.gathering import require_finished
 
 if TYPE_CHECKING:
     from prunus.masks.masks import Masks
@@ -100,6 +101,7 @@ def gather_rounds(history: History, experiment: str | None = None) -> list[Round
             found.setdefault(sparsity, {}).setdefault(run.technique, {})[run.seed] = state
             targets[sparsity] = targets.get(sparsity, 0) + (sparsity in run.sparsities)
     if not found:
+        require_finished(history, record)
         raise SelectionError(f"the experiment {record.id} has no masks: nothing in it was pruned to a sparsity")
     return [Round(sparsity, found[sparsity], targets[sparsity]) for sparsity in sorted(found)]
 

@@ -77,7 +77,9 @@ def _print_dense(tickets: Tickets) -> None:
     steps = [stop.step for stop in stops if stop.step is not None]
     last = max((point.step for state in tickets.dense.values() for point in state.curve), default=0)
     told = f"dense: {mean_and_half(mean_interval([stop.accuracy for stop in stops]), 100)}"
-    say(told + (f", stops at {mean_and_half(mean_interval(steps), 1, 0)} of {last} steps" if steps else ""))
+    every = max(stop.every for stop in stops)
+    at = f", stops at {mean_and_half(mean_interval(steps), 1, 0)} of {last} steps, measured every {every}"
+    say(told + (at if steps else ""))
 
 
 def _plain(found: Verdict) -> dict[str, object]:
