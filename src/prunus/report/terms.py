@@ -30,7 +30,8 @@ class Terms:
 NETWORK = Terms(
     parts="weights",
     place="layer",
-    pairing="both techniques start from the same initial weights and see the data in the same order",
+    pairing="both techniques start from the same initial weights and see the data in the same order, but for controls "
+    "that change just that",
     counts=("non-zero", "effective parameters", "effective FLOPs"),
     counted="Effective parameters lie on a path from input to output, effective FLOPs have a weight that is not zero.",
 )

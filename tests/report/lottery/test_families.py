@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from xml.etree import ElementTree
 
 import pytest
@@ -13,6 +14,7 @@ from prunus.report.lottery.series import Series
 from prunus.report.page import render
 from prunus.selection.statistics import Interval
 from prunus.tickets import gather_tickets, judge
+from prunus.tickets.gathering import Tickets
 
 
 def exact(value):
@@ -78,6 +80,19 @@ def test_lines_of_a_crowded_page_are_drawn_by_accuracy_too(tickets, crowded):
     assert [figure.caption for figure in family.figures][-1] == "Test accuracy at that step"
     verdict = next(each for each in judge(gathered) if each.ticket == shown)
     assert family.figures[-1].numbers.rows[-1][1][0].startswith(f"{100 * verdict.accuracy.mean:.1f}")
+    assert plain.learns
+
+
+def test_a_crowded_page_without_learning_curves_has_the_accuracy_when_training_ends(tickets, crowded):
+    def ended(states):
+        return {seed: replace(state, curve=()) for seed, state in states.items()}
+
+    gathered = gather_tickets(tickets)
+    without = [replace(each, states=ended(each.states)) for each in gathered.tickets]
+    [shown] = [each for each in without if (each.technique, each.sparsity) == ("tickets", 0.9)]
+    [family] = families_of([shown], Tickets(ended(gathered.dense), tuple(without)), crowded)
+    assert [figure.caption for figure in family.figures] == ["Test accuracy when training ends"]
+    assert not family.learns
 
 
 def test_without_learning_curves_there_are_no_figures(make):

@@ -56,11 +56,13 @@ class Family:
         technique: that found it.
         index: of its mark.
         figures: in the order of the page.
+        learns: whether how it learned is among them.
     """
 
     technique: str
     index: int | None
     figures: tuple[Figure, ...]
+    learns: bool
 
 
 def families_of(shown: Sequence[Ticket], tickets: Tickets, evidence: Evidence) -> tuple[Family, ...]:
@@ -73,9 +75,11 @@ def families_of(shown: Sequence[Ticket], tickets: Tickets, evidence: Evidence) -
     """
     found = []
     for number, ticket in enumerate(shown):
-        figures = _figures(Relatives.of(ticket, tickets, evidence), evidence, f"ticket-{number}")
+        relatives = Relatives.of(ticket, tickets, evidence)
+        figures = _figures(relatives, evidence, f"ticket-{number}")
         if figures:
-            found.append(Family(ticket.technique, evidence.index(ticket.technique), tuple(figures)))
+            learns = _is_drawn(relatives.learning(), 1)
+            found.append(Family(ticket.technique, evidence.index(ticket.technique), tuple(figures), learns))
     return tuple(found)
 
 
@@ -99,7 +103,8 @@ def _figures(relatives: Relatives, evidence: Evidence, identifier: str) -> list[
     if not named and _is_drawn(accuracies, 2):  # elsewhere the page has no chart of these lines
         charts = accuracy_charts(accuracies, f"{identifier}-accuracy")
         numbers = _numbers(accuracies, "left", sparsity_percent, _accuracy)
-        figures.append(Figure("Test accuracy at that step", charts, numbers))
+        caption = "Test accuracy at that step" if figures else "Test accuracy when training ends"
+        figures.append(Figure(caption, charts, numbers))
     return figures
 
 
