@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import pytest
 from typer.testing import CliRunner
@@ -77,3 +78,23 @@ def test_transfers_are_a_matrix_of_source_by_target(asked):
 def test_what_cannot_be_shown_is_refused(folder, option, complaint):
     done = CliRunner().invoke(app, ["tickets", "transfer", *option, "--history", str(folder)])
     assert complaint in str(done.exception)
+
+
+def test_experiments_that_train_otherwise_are_named_below_the_matrix(folder, asked, tmp_path, monkeypatch):
+    assert "train otherwise" not in asked("transfer")
+    copy = tmp_path / "copy"
+    shutil.copytree(folder, copy)
+    other = {**RECIPE, "seeds": [0], "sparsities": [0.5], "training": {"epochs": 2}, "technique": TECHNIQUES[::2]}
+    prunus.run(other, history=copy, jobs=1)
+    earlier = prunus.History(folder).experiment().id
+    done = CliRunner().invoke(app, ["tickets", "transfer", "--history", str(copy)])
+    assert done.output.splitlines()[-2:] == [
+        "left out, for they train otherwise, and shown where they are named:", earlier[:10],
+    ]  # fmt: skip
+    named = CliRunner().invoke(app, ["tickets", "transfer", earlier, "--history", str(copy)])
+    assert named.output == asked("transfer")
+
+
+def test_what_was_put_to_a_vote_is_not_ranked_without_a_word(asked):
+    assert "`prunus tickets consensus`" in asked("rank")
+    assert ", or of searches at it" in asked("compare").splitlines()[0]

@@ -87,5 +87,5 @@ def test_they_are_not_ranked_among_tickets_of_another_sparsity(history):
 def test_without_a_vote_there_is_no_consensus(tmp_path):
     recipe = {**RECIPE, "seeds": [0], "technique": [{"retrain": "rewind"}]}
     history = prunus.run(recipe, history=tmp_path, jobs=1)
-    with pytest.raises(SelectionError, match="give a technique that rewinds searches = 5, or tasks"):
+    with pytest.raises(SelectionError, match="add searches = 5, or tasks, to a technique with retrain = 'rewind'"):
         consensus(history, gather_tickets(history))

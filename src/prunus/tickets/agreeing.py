@@ -57,7 +57,8 @@ def consensus(history: History, tickets: Tickets) -> list[Agreed]:
     voted = [verdict for verdict in judge(tickets) if all(_voters(verdict.ticket))]
     if not voted:
         raise SelectionError(
-            "nothing in this experiment was put to a vote: give a technique that rewinds searches = 5, or tasks"
+            "nothing in this experiment was put to a vote: add searches = 5, or tasks, to a technique with "
+            "retrain = 'rewind'"
         )
     whole = History(history.folder, create=False)
     return [_agreed(whole, verdict, tickets) for verdict in voted]

@@ -69,7 +69,7 @@ def transfers(history: History, experiments: Sequence[str] = (), *, beside: str 
         found |= {(each.source, each.target, each.carry, each.origin, each.sparsity): each for each in of_one}
     taken = {each.origin for each in found.values() if each.carry != BESPOKE}
     if not taken:
-        raise SelectionError("no ticket was taken to another task: give a technique that rewinds a source")
+        raise SelectionError("no ticket was taken to another task: add a source to a technique with retrain = 'rewind'")
     return [each for each in found.values() if each.origin in taken]
 
 
@@ -80,12 +80,25 @@ def task_name(task: Mapping[str, Any]) -> str:
     return f"{name}, augmented" if task.get("augment") else name
 
 
+def trained_otherwise(history: History) -> list[ExperimentRecord]:
+    """Experiments that take tickets to other tasks, but train otherwise than the latest of them, the newest first."""
+    runs = {run.id: run for run in history.runs()}
+    alike = {each.id for each in _all_of_one_training(history, runs, None)}
+    return [each for each in _takers(history, runs) if each.id not in alike]
+
+
 def _all_of_one_training(history: History, runs: Mapping[str, RunRecord], beside: str | None) -> list[ExperimentRecord]:
-    takers = {run.id for run in runs.values() if "source" in run.settings}
-    found = [each for each in history.experiments() if takers & {*each.runs}]
-    found.sort(key=lambda each: each.id != beside)
-    alike = [_kind(next(runs[run] for run in each.runs if run in takers)) for each in found]
+    found = sorted(_takers(history, runs), key=lambda each: each.id != beside)
+    alike = [_kind(next(runs[run] for run in each.runs if _takes(runs, run))) for each in found]
     return [each for each, kind in zip(found, alike, strict=True) if kind == alike[0]]
+
+
+def _takers(history: History, runs: Mapping[str, RunRecord]) -> list[ExperimentRecord]:
+    return [each for each in history.experiments() if any(_takes(runs, run) for run in each.runs)]
+
+
+def _takes(runs: Mapping[str, RunRecord], run: str) -> bool:
+    return run in runs and "source" in runs[run].settings
 
 
 def _kind(run: RunRecord) -> tuple[dict[str, Any], str | None]:

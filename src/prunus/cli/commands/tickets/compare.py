@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from prunus.tickets.overlap import Chance
     from prunus.tickets.rounds import Reached
 
+OWN_SPARSITY = 5e-3  # by which a technique misses what was asked for where it has a sparsity of its own
 _COLUMNS = ["Jaccard", "by chance", "beyond it", "Hamming", "by chance"]
 _EXPLAINED = (
     "Jaccard: weights that both keep, of those that either keeps; Hamming: weights",
@@ -78,6 +79,8 @@ def _print_one(at: _At, short: ShortNames, layers: bool) -> None:
     pairs = sorted(at.pairs, key=lambda each: (each.first != each.second, *_places(each, order)))
     rows = [[_told(each, short), *_cells(each, names)] for each in pairs]
     title = f"What stays at {in_percent(at.sparsity)} sparsity"
+    if any(abs(each.sparsity.mean - at.sparsity) > OWN_SPARSITY for each in at.reached.values()):
+        title += ", or of searches at it"
     print_table(["masks of", *_COLUMNS, *names], rows, title)
     say("")
     _explain(_EXPLAINED)

@@ -33,6 +33,9 @@ def rank(
         print_json({"sparsity": at, "rows": rows, "unranked": [each.technique for each in found.unranked]})
         return
     _print(found)
+    if any(each.is_voted for each in tickets.tickets):
+        say("What several searches agree on has a sparsity of its own and is not ranked: see")
+        say("`prunus tickets consensus`.")
 
 
 def _print(ranking: Ranking) -> None:

@@ -36,10 +36,12 @@ def stability(
         its = [each for each in found if each.ticket.sparsity and each.ticket.search == search]
         _print(_title([each.ticket.technique for each in its]), [*dense, *its])
         say("")
-    say("barrier: points by which the test error rises on the line between the network and")
-    say(f"its sibling, measured at {points} points; alike: % of the kept weights with one sign in")
-    say("both; apart: their distance, in % of the norm; kept: % that end with the sign of")
-    say("their first value; change: their distance from it, in % of its norm.")
+    say("barrier: the highest test error on the line between the network and its")
+    say(f"sibling, at {points} points, less the mean of its ends, in points; at the least half")
+    say("of what these differ by, and below 2 where training is called stable;")
+    say("alike: % of the kept weights with one sign in both; apart: their distance, in %")
+    say("of the norm; kept: % that end with the sign of their first value; change: their")
+    say("distance from it, in % of its norm.")
     if not dense:
         say("The dense network has a sibling with 'unpruned' in the list of ticket.")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,7 +10,7 @@ import typer
 
 from prunus.cli.commands.tickets.options import in_percent, opened
 from prunus.cli.options import AsJson, HistoryFolder
-from prunus.cli.output import print_json, print_table, say
+from prunus.cli.output import print_json, print_table, say, short
 from prunus.errors import SelectionError
 
 if TYPE_CHECKING:
@@ -39,10 +40,11 @@ def transfer(
     """Say how good tickets of one task are on another: source by target."""
     from prunus.lookup import require_name
     from prunus.tickets.rounds import nearest
-    from prunus.tickets.transferring import transfers
+    from prunus.tickets.transferring import trained_otherwise, transfers
 
     require_name("comparison", to, _COMPARED)
-    found = transfers(opened(folder, *(experiments or ())), experiments or ())
+    history = opened(folder, *(experiments or ()))
+    found = transfers(history, experiments or ())
     counted = Counter(each.sparsity for each in found)
     at = max(counted, key=lambda each: (counted[each], each)) if sparsity is None else nearest(counted, sparsity)
     if at is None:
@@ -50,7 +52,7 @@ def transfer(
         raise SelectionError(f"no ticket was taken to another task at sparsity {sparsity:g}: some were at {there}")
     shown = [each for each in found if each.sparsity == at]
     if as_json:
-        print_json([vars(each) for each in shown])
+        print_json([{**vars(each), "origin": json.loads(each.origin)} for each in shown])
         return
     for origin in dict.fromkeys(each.origin for each in shown):
         of_one = [each for each in shown if each.origin == origin]
@@ -59,6 +61,10 @@ def transfer(
     say("accuracy on the target in %, mean over seeds; where both tasks are one, that of")
     say(f"the ticket found there; and the difference to the {_WORDS[to]}")
     say("in points ± half its 95 % interval, paired by seed")
+    others = [] if experiments else [short(each.id) for each in trained_otherwise(history)]
+    if others:
+        say("left out, for they train otherwise, and shown where they are named:")
+        say(", ".join(others))
 
 
 def _print(found: list[Transfer], carry: str, sparsity: float, to: str) -> None:
