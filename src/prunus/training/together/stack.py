@@ -127,9 +127,7 @@ def _replace(members: Sequence[nn.Module], shared: set[int], replacements: dict[
     own = [*first.parameters(recurse=False), *first.buffers(recurse=False)]
     if type(first) is nn.Linear and not shared & {id(each) for each in own}:
         replacements[id(first)] = StackedLinear(cast(Sequence[nn.Linear], members))
-    elif own:
-        replacements[id(first)] = Beside(members)
-    elif not [*first.children()] and type(first) not in ALIKE:
+    elif own or (not [*first.children()] and type(first) not in ALIKE):
         replacements[id(first)] = Beside(members)
     else:
         for name, _ in first.named_children():
