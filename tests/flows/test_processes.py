@@ -50,7 +50,8 @@ def recorded():
 
 
 @needs_proc
-def test_killed_in_the_middle_it_leaves_no_process_and_goes_on_where_it_stopped(uninterrupted, outcome_of):
+def test_killed_in_the_middle_it_leaves_no_process_and_goes_on_where_it_stopped(uninterrupted, outcome_of, monkeypatch):
+    monkeypatch.setenv("SECONDS_TO_BUILD", "0.3")
     with program("run", "my.toml", "--jobs", "2") as process:
         wait_for(lambda: len(recorded()) >= 5)
         process.kill()
@@ -60,13 +61,17 @@ def test_killed_in_the_middle_it_leaves_no_process_and_goes_on_where_it_stopped(
     assert process.returncode == -signal.SIGKILL
     assert 5 <= len(before) < STATES
     assert prunus.History("prunus-history").problems == []
+    monkeypatch.delenv("SECONDS_TO_BUILD")
     history = prunus.run("my.toml", jobs=1)
     assert recorded().items() >= before.items()
     assert outcome_of(history) == uninterrupted
 
 
 @needs_proc
-def test_interrupted_by_a_person_it_ends_with_all_its_processes_and_says_how_to_go_on(uninterrupted, outcome_of):
+def test_interrupted_by_a_person_it_ends_with_all_its_processes_and_says_how_to_go_on(
+    uninterrupted, outcome_of, monkeypatch
+):
+    monkeypatch.setenv("SECONDS_TO_BUILD", "0.3")
     with program("run", "my.toml", "--jobs", "2") as process:
         wait_for(lambda: len(recorded()) >= 3)
         os.killpg(process.pid, signal.SIGINT)

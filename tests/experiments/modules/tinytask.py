@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import time
+
 import torch
 from torch import nn
 
@@ -31,6 +34,7 @@ def examples(count, seed):
 
 
 def build():
+    time.sleep(float(os.environ.get("SECONDS_TO_BUILD", "0")))  # so that there is time to interrupt it
     return built(3)
 
 
