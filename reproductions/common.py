@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import NamedTuple, NoReturn
 
 from prunus.experiments.environment import available_cores
+from prunus.report.words import plural
 
 
 class Options(NamedTuple):
@@ -41,11 +42,11 @@ class Options(NamedTuple):
 
     def head(self, title: str, seeds: int) -> str:
         """Title, command, commit, date, machine, minutes."""
-        minutes = (datetime.now(UTC) - self.at).total_seconds() / 60
+        minutes = plural(max(1, round((datetime.now(UTC) - self.at).total_seconds() / 60)), "minute")
         return (
             f"# {title}\n\n"
             f"`python reproductions/{self.script}{' --quick' if self.quick else ''}`, commit {self.commit}, "
-            f"{self.at:%Y-%m-%d},\n{platform.machine()} with {available_cores()} cores, {minutes:.0f} minutes, "
+            f"{self.at:%Y-%m-%d},\n{platform.machine()} with {available_cores()} cores, {minutes}, "
             f"{seeds} seeds; ± half the 95 % interval.\n"
         )
 
