@@ -157,6 +157,10 @@ class History:
         planned = [self._ledger.load(RunRecord, row.place).states_planned for row in rows if row.kind == "run"]
         return bool(planned) and sum(row.kind == "state" for row in rows) >= planned[0]
 
+    def missing(self, experiment: ExperimentRecord) -> int:
+        """Number of the experiment's runs that are not complete."""
+        return sum(not self.complete(run) for run in experiment.runs)
+
     def experiments(self) -> list[ExperimentRecord]:
         """All experiments, newest first."""
         if self._experiment:

@@ -107,7 +107,7 @@ def require_finished(history: History, experiment: ExperimentRecord) -> None:
     Raises:
         SelectionError: some of its runs are not complete.
     """
-    missing = sum(not history.complete(run) for run in experiment.runs)
+    missing = history.missing(experiment)
     if missing:
         raise SelectionError(
             f"the experiment {experiment.id} has nothing to show yet: {missing} of its {len(experiment.runs)} runs are "

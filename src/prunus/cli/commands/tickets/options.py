@@ -35,7 +35,7 @@ def opened(folder: Path | None, *experiments: str | None) -> History:
 
     history = History(folder, create=False)
     for each in map(history.experiment, experiments):
-        missing = sum(not history.complete(run) for run in each.runs)
+        missing = history.missing(each)
         if missing:
             say(
                 f"warning: the experiment {short(each.id)} is unfinished: {plural(missing, 'run')} of {len(each.runs)} "
